@@ -1,0 +1,76 @@
+import type { ValueKind } from "../value.ts";
+
+/** What the service needs to know of a type to check, send and read its values. */
+export interface ColumnType {
+  /** As format_type prints it with the modifier: "numeric(6,2)". For people. */
+  display: string;
+  /** SQL text for a cast with the modifier applied; quoted where needed. Made by PostgreSQL. */
+  castWithModifier: string;
+  /** SQL text for a cast to the bare type, so that assignment checks the length: "bpchar", never "character". */
+  cast: string;
+  /** typname of the (base) type: "int4", "timestamptz"; the element type's for arrays, the domain's base type for domains. */
+  base: string;
+  /** pg_type.typtype of the column's own type: b base, e enum, d domain, c composite, r range, m multirange. */
+  typtype: string;
+  kind: ValueKind;
+  array: boolean;
+  /** typdelim of the element type of an array; "," otherwise. */
+  delimiter: string;
+  /** atttypmod, -1 for none. */
+  modifier: number;
+  enumValues: readonly string[];
+}
+
+export interface Column {
+  name: string;
+  type: ColumnType;
+  nullable: boolean;
+  /** SQL of the default; undefined for none. */
+  defaultExpression: string | undefined;
+  /** SQL of a generated column; it cannot be written. */
+  generatedExpression: string | undefined;
+  /** The default is an identity or a sequence: it only moves on main. "always" cannot be given by a client. */
+  identity: "none" | "by_default" | "always";
+  comment: string;
+}
+
+export interface ForeignKey {
+  name: string;
+  columns: readonly string[];
+  /** "schema.table". */
+  referencedTable: string;
+  referencedColumns: readonly string[];
+}
+
+export interface Check {
+  name: string;
+  expression: string;
+  columns: readonly string[];
+}
+
+export interface Table {
+  /** "schema.table"; the catalog's key. */
+  id: string;
+  /** What clients say: "table" in schema public, else "schema.table". */
+  name: string;
+  /** Quoted SQL name: `"public"."files"`. */
+  sql: string;
+  columns: readonly Column[];
+  byName: ReadonlyMap<string, Column>;
+  /** Columns of the primary key in its order; empty for none. */
+  primaryKey: readonly string[];
+  foreignKeys: readonly ForeignKey[];
+  checks: readonly Check[];
+  comment: string;
+}
+
+/** Tables by id and by the name that clients use. Immutable; a schema change makes a new one. */
+export interface Catalog {
+  /** Changes when anything in it does. */
+  fingerprint: string;
+  /** By what clients say, "table" or "schema.table". Throws TABLE_NOT_FOUND with the field. */
+  table(name: string, field: string): Table;
+  /** By id; undefined where it is gone. */
+  byId(id: string): Table | undefined;
+  readonly tables: readonly Table[];
+}

@@ -1,0 +1,66 @@
+import type { Lsn } from "../lsn.ts";
+import type { Position } from "../position.ts";
+
+export type PartState = "RUNNING" | "IDLE" | "RETRYING" | "STANDBY" | "DISABLED";
+export type AlarmLevel = "NONE" | "WARNING" | "CRITICAL" | "FULL";
+
+/** What one part of the site is doing; never without a reason when it does not move. */
+export interface PartStatus {
+  state: PartState;
+  reason: string;
+  since: Date;
+  nextAttempt?: Date;
+}
+
+export interface MainStatus {
+  connection: PartStatus;
+  lsn?: Lsn;
+  lsnAt?: Date;
+  timeline?: number;
+  standbys: { name: string; state: string; replayLsn?: Lsn; lagBytes: bigint }[];
+  slots: { name: string; active: boolean; walStatus: string; retainedBytes: bigint }[];
+}
+
+export interface LocalStatus {
+  connection: PartStatus;
+  inRecovery: boolean;
+  lsn?: Lsn;
+  timeline?: number;
+  lagBytes?: bigint;
+  replayAgeMs?: number;
+  receiverState?: string;
+  replayPaused: boolean;
+}
+
+export interface BufferStatus {
+  connection: PartStatus;
+  pendingWrites: number;
+  overlayWrites: number;
+  retainedWrites: number;
+  bytes: number;
+  /** When the oldest pending write was accepted. */
+  oldestAt?: Date;
+  alarm: AlarmLevel;
+  maxWrites: number;
+  maxBytes: number;
+  lastPosition?: Position;
+}
+
+export interface ProcessorStatus {
+  state: PartStatus;
+  appliedPosition?: Position;
+  replicatedPosition?: Position;
+  appliedWrites: number;
+  rejectedWrites: number;
+}
+
+/** The whole state of replication at a site. Mirrors opsdb.v1.ReplicationStatus. */
+export interface ReplicationStatus {
+  site: string;
+  role: "main" | "secondary";
+  at: Date;
+  main: MainStatus;
+  local: LocalStatus;
+  buffer?: BufferStatus;
+  processor?: ProcessorStatus;
+}

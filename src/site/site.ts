@@ -1,0 +1,82 @@
+import type { Catalog } from "../catalog/catalog.ts";
+import type { Latest } from "../lib/latest.ts";
+import type { Lsn } from "../lsn.ts";
+import type { QueryPart, TableQuery } from "../query/table-query.ts";
+import type { ReplicationStatus } from "../replication/status.ts";
+import type { TextValue } from "../value.ts";
+import type { RequestedWrite, WriteState, WriteStatus } from "../write.ts";
+
+export interface WriteOptions {
+  mode: "critical" | "direct";
+  /** Answer when the write is this far. */
+  waitFor: Exclude<WriteState, "REJECTED">;
+  /** Longest wait for that, milliseconds. */
+  waitMs: number;
+  /** The caller went away: stop waiting. The write itself goes on. */
+  signal: AbortSignal;
+}
+
+/** The values written by one mutation, with generated keys and defaults. */
+export interface WrittenRow {
+  table: string;
+  columns: readonly string[];
+  values: readonly TextValue[];
+}
+
+export interface WriteAck {
+  status: WriteStatus;
+  rows: WrittenRow[];
+  token: Uint8Array;
+  waitTimedOut: boolean;
+  duplicate: boolean;
+}
+
+export interface QueryOptions {
+  /** Longest wait for freshness and longest run time, milliseconds. */
+  timeoutMs: number;
+  /** The caller went away: cancels the query and frees its connection. */
+  signal: AbortSignal;
+}
+
+/** Whether a service of the site can do its work, and why not. */
+export type Health = { serving: true } | { serving: false; reason: string };
+
+/**
+ * What one process does for its site: the one difference between the main site and a secondary site. Nothing outside
+ * the composition root asks which of the two it is. Every error that a caller should see is an OpsDbError.
+ */
+export interface Site extends AsyncDisposable {
+  readonly name: string;
+  readonly role: "main" | "secondary";
+
+  /** Tables and columns as they are now. Throws CATALOG_UNAVAILABLE before they were read for the first time. */
+  catalog(): Catalog;
+
+  /**
+   * Stores one write and answers once it is durable, or later as `waitFor` says. The same id again with the same
+   * content answers with the write's present state and stores nothing (`duplicate`); with other content it throws
+   * WRITE_ID_REUSED. Running out of `waitMs` is no error: `waitTimedOut`.
+   */
+  write(write: RequestedWrite, options: WriteOptions): Promise<WriteAck>;
+
+  /** The outcome of a write, also long after. Throws WRITE_NOT_FOUND. */
+  getWrite(writeId: string): Promise<WriteStatus>;
+
+  /** Streams a result: one header, batches of rows, one trailer. Without the trailer it is incomplete. */
+  query(query: TableQuery, options: QueryOptions): AsyncIterable<QueryPart>;
+
+  /** Each state of a write from the present one on; ends after REPLICATED or REJECTED. Throws WRITE_NOT_FOUND. */
+  followWrite(writeId: string, signal: AbortSignal): AsyncIterable<WriteStatus>;
+
+  /** Resolves when the local database shows everything up to this LSN of the main database. Rejects on abort. */
+  waitForLsn(lsn: Lsn, signal: AbortSignal): Promise<void>;
+
+  /** The state of replication; changes wake its readers. */
+  readonly status: Latest<ReplicationStatus>;
+
+  /** Health by service: writing, reading, watching. */
+  readonly health: Latest<Record<"write" | "query" | "replication", Health>>;
+
+  /** Runs the site's background work until the signal; rejects when something fails that retrying cannot mend. */
+  run(signal: AbortSignal): Promise<void>;
+}
