@@ -1,0 +1,133 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Redis } from "ioredis";
+import { Child } from "./child.ts";
+import { eventually } from "./eventually.ts";
+import { freePort } from "./free-port.ts";
+import { removeAtEnd } from "./janitor.ts";
+
+export interface RedisServerOptions {
+  /** Lines of its configuration in place of the durable ones, for example { appendfsync: "everysec" }. */
+  config?: Record<string, string>;
+  /** Where its files go. Default: a temporary directory that is removed in the end. */
+  directory?: string;
+}
+
+export interface RedisServer extends AsyncDisposable {
+  readonly host: string;
+  readonly port: number;
+  readonly url: string;
+  /** Where the append-only file is. */
+  readonly directory: string;
+  /** Starts it again with the same data on the same port; resolves when the data is loaded. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** kill -9. */
+  kill(): Promise<void>;
+  /** Stops it where it is, without its clients noticing, until `thaw`. */
+  freeze(): void;
+  thaw(): void;
+}
+
+/** The program that runs Redis: TEST_REDIS_BIN, or a redis-server or valkey-server on the path. */
+export function findRedis(): string | undefined {
+  const candidates = [process.env.TEST_REDIS_BIN, "redis-server", "valkey-server", "/usr/bin/redis-server"];
+  return candidates.find((command) => command && spawnSync(command, ["--version"]).status === 0);
+}
+
+/** A Redis that keeps what it acknowledged, on a port of the kernel's choice. */
+export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
+  const command = findRedis();
+  if (!command) throw new Error("no Redis found: install the package redis-server, or set TEST_REDIS_BIN");
+  const directory = options.directory ?? mkdtempSync(join(tmpdir(), "opsdb-redis-"));
+  if (!options.directory) removeAtEnd(directory);
+  const server = new LocalRedis({ command, directory, port: await freePort(), config: options.config ?? {} });
+  await server.start();
+  return server;
+}
+
+class LocalRedis implements RedisServer {
+  readonly host = "127.0.0.1";
+  readonly port: number;
+  readonly directory: string;
+  readonly #command: string;
+  readonly #config: Record<string, string>;
+  #child: Child | undefined;
+
+  constructor(options: { command: string; directory: string; port: number; config: Record<string, string> }) {
+    this.#command = options.command;
+    this.directory = options.directory;
+    this.port = options.port;
+    this.#config = options.config;
+  }
+
+  get url(): string {
+    return `redis://${this.host}:${this.port}`;
+  }
+
+  async start(): Promise<void> {
+    if (this.#child?.running) throw new Error(`Redis on port ${this.port} is running`);
+    const config: Record<string, string> = {
+      bind: this.host,
+      port: String(this.port),
+      dir: this.directory,
+      appendonly: "yes",
+      appendfsync: "always",
+      "maxmemory-policy": "noeviction",
+      save: "",
+      daemonize: "no",
+      ...this.#config,
+    };
+    const log = join(this.directory, "redis.log");
+    const child = await Child.start({
+      command: this.#command,
+      args: Object.entries(config).flatMap(([name, value]) => [`--${name}`, value]),
+      cwd: this.directory,
+      log,
+    });
+    this.#child = child;
+    await eventually(
+      async () => (child.running ? await this.#ping() : undefined),
+      () => true,
+      { timeoutMs: 30_000, everyMs: 10, what: `an answer from Redis on port ${this.port}` },
+    );
+    if (!child.running) {
+      throw new Error(`Redis did not start: ${existsSync(log) ? readFileSync(log, "utf8").slice(-2_000) : ""}`);
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#child?.end("SIGTERM");
+  }
+
+  async kill(): Promise<void> {
+    await this.#child?.end("SIGKILL");
+  }
+
+  freeze(): void {
+    this.#child?.signal("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.#child?.signal("SIGCONT");
+  }
+
+  /** Fails while the data is being loaded. */
+  async #ping(): Promise<void> {
+    const client = new Redis(this.port, this.host, { lazyConnect: true, retryStrategy: () => null });
+    client.on("error", () => {});
+    try {
+      await client.connect();
+      await client.ping();
+    } finally {
+      client.disconnect();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
