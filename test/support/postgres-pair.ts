@@ -1,6 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, chownSync, cpSync, lchownSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Child } from "./child.ts";
@@ -51,20 +50,20 @@ export interface PostgresPair extends AsyncDisposable {
 
 /** Whether a pair can be started from local binaries. */
 export function hasLocalPostgres(): boolean {
-  const probe = mkdtempSync(join(tmpdir(), "opsdb-probe-"));
+  const probe = fs.mkdtempSync(join(tmpdir(), "opsdb-probe-"));
   try {
-    chmodSync(probe, 0o755);
+    fs.chmodSync(probe, 0o755);
     return findPostgres(probe) !== undefined;
   } finally {
-    rmSync(probe, { recursive: true, force: true });
+    fs.rmSync(probe, { recursive: true, force: true });
   }
 }
 
 /** A primary and its streaming standby, from local binaries, in a temporary directory that goes with them. */
 export async function startPostgresPair(options: PostgresPairOptions = {}): Promise<PostgresPair> {
-  const root = mkdtempSync(join(tmpdir(), "opsdb-postgres-"));
+  const root = fs.mkdtempSync(join(tmpdir(), "opsdb-postgres-"));
   removeAtEnd(root);
-  chmodSync(root, 0o755);
+  fs.chmodSync(root, 0o755);
   const binaries = findPostgres(root);
   if (!binaries) {
     throw new Error("no PostgreSQL found: run npm ci, install the package postgresql, or set TEST_POSTGRES_BIN");
@@ -93,7 +92,7 @@ export async function startPostgresPair(options: PostgresPairOptions = {}): Prom
     standby,
     async [Symbol.asyncDispose]() {
       await Promise.all([standby.kill(), primary.kill()]);
-      rmSync(root, { recursive: true, force: true });
+      fs.rmSync(root, { recursive: true, force: true });
     },
   };
 }
@@ -157,7 +156,7 @@ class Server implements PostgresServer {
   }
 
   initialize(configuration: string): void {
-    mkdirSync(this.data, { mode: 0o700 });
+    fs.mkdirSync(this.data, { mode: 0o700 });
     this.own();
     const { directory, env, user } = this.#binaries;
     const options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"];
@@ -168,16 +167,16 @@ class Server implements PostgresServer {
       ...user,
     });
     if (result.status !== 0) throw new Error(`initdb failed: ${result.error ?? result.stderr}`);
-    appendFileSync(join(this.data, "postgresql.conf"), configuration);
+    fs.appendFileSync(join(this.data, "postgresql.conf"), configuration);
   }
 
   /** Gives the data directory to the user that PostgreSQL runs as. */
   own(): void {
     const { user } = this.#binaries;
     if (!user) return;
-    chownSync(this.data, user.uid, user.gid);
-    for (const entry of readdirSync(this.data, { withFileTypes: true, recursive: true })) {
-      lchownSync(join(entry.parentPath, entry.name), user.uid, user.gid);
+    fs.chownSync(this.data, user.uid, user.gid);
+    for (const entry of fs.readdirSync(this.data, { withFileTypes: true, recursive: true })) {
+      fs.lchownSync(join(entry.parentPath, entry.name), user.uid, user.gid);
     }
   }
 
@@ -185,7 +184,7 @@ class Server implements PostgresServer {
     if (this.#child?.running) throw new Error(`the server on port ${this.port} is running`);
     const { directory, env, user } = this.#binaries;
     // A server that was killed leaves this file behind, and its number may have gone to another process since.
-    rmSync(join(this.data, "postmaster.pid"), { force: true });
+    fs.rmSync(join(this.data, "postmaster.pid"), { force: true });
     const child = await Child.start({
       command: join(directory, "postgres"),
       args: ["-D", this.data, "-p", String(this.port)],
@@ -213,7 +212,7 @@ class Server implements PostgresServer {
 
   log(): string {
     try {
-      return readFileSync(this.#log, "utf8").slice(-4_000);
+      return fs.readFileSync(this.#log, "utf8").slice(-4_000);
     } catch {
       return "";
     }
@@ -230,14 +229,14 @@ class Standby extends Server implements StandbyServer {
 
   /** A cold copy is a base backup: initdb leaves a cluster that was shut down in order. */
   copyFrom(primary: Server): void {
-    cpSync(primary.data, this.data, { recursive: true, preserveTimestamps: true });
-    chmodSync(this.data, 0o700);
-    writeFileSync(join(this.data, "standby.signal"), "");
+    fs.cpSync(primary.data, this.data, { recursive: true, preserveTimestamps: true });
+    fs.chmodSync(this.data, 0o700);
+    fs.writeFileSync(join(this.data, "standby.signal"), "");
   }
 
   follow({ host, port }: Address): void {
     const connection = `host=${host} port=${port} user=postgres application_name=standby connect_timeout=5`;
-    appendFileSync(
+    fs.appendFileSync(
       join(this.data, "postgresql.auto.conf"),
       `primary_conninfo = '${connection}'\nprimary_slot_name = 'standby'\n`,
     );
