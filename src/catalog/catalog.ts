@@ -8,15 +8,20 @@ export interface ColumnType {
   castWithModifier: string;
   /** SQL text for a cast to the bare type, so that assignment checks the length: "bpchar", never "character". */
   cast: string;
-  /** typname of the (base) type: "int4", "timestamptz"; the element type's for arrays, the domain's base type for domains. */
+  /**
+   * typname of the (base) type: "int4", "timestamptz"; the element type's for arrays, the domain's base type for
+   * domains. With its schema where that is not pg_catalog: "public.citext".
+   */
   base: string;
   /** pg_type.typtype of the column's own type: b base, e enum, d domain, c composite, r range, m multirange. */
   typtype: string;
   kind: ValueKind;
   array: boolean;
+  /** A domain is in the chain from the column's type to its base, so its constraints hold as well. */
+  domain: boolean;
   /** typdelim of the element type of an array; "," otherwise. */
   delimiter: string;
-  /** atttypmod, -1 for none. */
+  /** atttypmod, or what the domain says; -1 for none. */
   modifier: number;
   enumValues: readonly string[];
 }
@@ -49,8 +54,11 @@ export interface Check {
 }
 
 export interface Table {
-  /** "schema.table"; the catalog's key. */
+  /** "schema.table"; the catalog's key. A part that has a dot or a quote in it is quoted, so that ids are unique. */
   id: string;
+  /** The two parts of the id, as they are. */
+  schema: string;
+  table: string;
   /** What clients say: "table" in schema public, else "schema.table". */
   name: string;
   /** Quoted SQL name: `"public"."files"`. */
