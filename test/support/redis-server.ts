@@ -19,17 +19,25 @@ export interface RedisServer extends AsyncDisposable {
   readonly host: string;
   readonly port: number;
   readonly url: string;
-  /** Where the append-only file is. */
-  readonly directory: string;
+  /** Where the append-only file is; undefined in a container. */
+  readonly directory: string | undefined;
   /** Starts it again with the same data on the same port; resolves when the data is loaded. */
   start(): Promise<void>;
   stop(): Promise<void>;
   /** kill -9. */
   kill(): Promise<void>;
   /** Stops it where it is, without its clients noticing, until `thaw`. */
-  freeze(): void;
-  thaw(): void;
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
 }
+
+/** What the service asks of the Redis that holds its buffer. */
+export const durableConfig: Record<string, string> = {
+  appendonly: "yes",
+  appendfsync: "always",
+  "maxmemory-policy": "noeviction",
+  save: "",
+};
 
 /** The program that runs Redis: TEST_REDIS_BIN, or a redis-server or valkey-server on the path. */
 export function findRedis(): string | undefined {
@@ -73,10 +81,7 @@ class LocalRedis implements RedisServer {
       bind: this.host,
       port: String(this.port),
       dir: this.directory,
-      appendonly: "yes",
-      appendfsync: "always",
-      "maxmemory-policy": "noeviction",
-      save: "",
+      ...durableConfig,
       daemonize: "no",
       ...this.#config,
     };
@@ -89,7 +94,7 @@ class LocalRedis implements RedisServer {
     });
     this.#child = child;
     await eventually(
-      async () => (child.running ? await this.#ping() : undefined),
+      async () => (child.running ? await ping(this) : undefined),
       () => true,
       { timeoutMs: 30_000, everyMs: 10, what: `an answer from Redis on port ${this.port}` },
     );
@@ -106,28 +111,28 @@ class LocalRedis implements RedisServer {
     await this.#child?.end("SIGKILL");
   }
 
-  freeze(): void {
+  async freeze(): Promise<void> {
     this.#child?.signal("SIGSTOP");
   }
 
-  thaw(): void {
+  async thaw(): Promise<void> {
     this.#child?.signal("SIGCONT");
-  }
-
-  /** Fails while the data is being loaded. */
-  async #ping(): Promise<void> {
-    const client = new Redis(this.port, this.host, { lazyConnect: true, retryStrategy: () => null });
-    client.on("error", () => {});
-    try {
-      await client.connect();
-      await client.ping();
-    } finally {
-      client.disconnect();
-    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
     rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** Fails while the data is being loaded. */
+export async function ping({ host, port }: { host: string; port: number }): Promise<void> {
+  const client = new Redis(port, host, { lazyConnect: true, retryStrategy: () => null });
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    await client.ping();
+  } finally {
+    client.disconnect();
   }
 }

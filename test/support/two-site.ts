@@ -1,0 +1,165 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { migrate } from "../../src/postgres/migrate.ts";
+import { ApiServer } from "./api-server.ts";
+import { removeAtEnd } from "./janitor.ts";
+import { Link } from "./link.ts";
+import type { Address, PostgresPair, PostgresServer, StandbyServer } from "./postgres-pair.ts";
+import type { RedisServer } from "./redis-server.ts";
+import { startPair, startRedisServer } from "./services.ts";
+import { sql } from "./sql.ts";
+
+export type SiteRole = "main" | "secondary";
+
+export interface TwoSiteOptions {
+  /** Default 0. */
+  roundTripMs?: number;
+  /** Of the databases; Redis always has it. Default off. */
+  fsync?: boolean;
+  /** Whether the API servers are started. Default true. */
+  servers?: boolean;
+  /** Directory for the servers' logs. Default: a temporary one that is removed in the end. */
+  logs?: string;
+  logLevel?: string;
+  /** More configuration, by environment names. */
+  env?: Partial<Record<SiteRole, Record<string, string>>>;
+  redis?: Record<string, string>;
+}
+
+export const databaseName = "observatory";
+export const secondarySiteName = "ccat";
+const mainSiteName = "cologne";
+
+/** Runs the migrations and loads the observatory schema. */
+export async function prepareDatabase(url: string): Promise<void> {
+  await migrate(url);
+  await sql(url, readFileSync(join(import.meta.dirname, "observatory.sql"), "utf8"));
+}
+
+/**
+ * Both sites on real parts: primary, standby and Redis, one API server for each site, and the link between the sites,
+ * which the standby's WAL stream and all connections of the secondary site to the main database go through.
+ */
+export class TwoSite implements AsyncDisposable {
+  readonly primary: PostgresServer;
+  readonly standby: StandbyServer;
+  readonly redis: RedisServer;
+  readonly link: Link;
+  readonly main: ApiServer;
+  readonly secondary: ApiServer;
+  readonly logs: string;
+  readonly #stack: AsyncDisposableStack;
+  readonly #environments: Record<SiteRole, Record<string, string>>;
+
+  private constructor(parts: {
+    pair: PostgresPair;
+    redis: RedisServer;
+    link: Link;
+    mainThroughLink: Address;
+    logs: string;
+    stack: AsyncDisposableStack;
+    options: TwoSiteOptions;
+  }) {
+    const { pair, redis, link, logs, stack, options } = parts;
+    this.primary = pair.primary;
+    this.standby = pair.standby;
+    this.redis = redis;
+    this.link = link;
+    this.logs = logs;
+    this.#stack = stack;
+    const logLevel = options.logLevel ?? "info";
+    this.#environments = {
+      main: {
+        SITE_TYPE: "main",
+        SITE_NAME: mainSiteName,
+        ...database("MAIN", pair.primary),
+        ...database("LOCAL", pair.primary),
+        LOG_LEVEL: logLevel,
+        ...options.env?.main,
+      },
+      secondary: {
+        SITE_TYPE: "secondary",
+        SITE_NAME: secondarySiteName,
+        ...database("MAIN", parts.mainThroughLink),
+        ...database("LOCAL", pair.standby),
+        REDIS_URL: redis.url,
+        LOG_LEVEL: logLevel,
+        ...options.env?.secondary,
+      },
+    };
+    this.main = this.#server("main", "main");
+    this.secondary = this.#server("secondary", "secondary");
+  }
+
+  static async start(options: TwoSiteOptions = {}): Promise<TwoSite> {
+    const stack = new AsyncDisposableStack();
+    try {
+      return await TwoSite.#assemble(stack, options);
+    } catch (error) {
+      await stack.disposeAsync();
+      throw error;
+    }
+  }
+
+  static async #assemble(stack: AsyncDisposableStack, options: TwoSiteOptions): Promise<TwoSite> {
+    const logs =
+      options.logs ?? stack.adopt(temporaryDirectory(), (path) => rmSync(path, { recursive: true, force: true }));
+    mkdirSync(logs, { recursive: true });
+    const link = stack.use(new Link());
+    const [pair, redis] = await Promise.all([
+      startPair({
+        fsync: options.fsync ?? false,
+        standbyVia: (primary) => link.forward(primary),
+      }).then((it) => stack.use(it)),
+      startRedisServer({ config: options.redis ?? {} }).then((it) => stack.use(it)),
+    ]);
+    await sql(pair.primary.url, `create database ${databaseName}`);
+    await prepareDatabase(pair.primary.urlOf(databaseName));
+    await pair.standby.caughtUp();
+    const mainThroughLink = await link.forward(pair.primary);
+    link.setRoundTrip(options.roundTripMs ?? 0);
+    const site = new TwoSite({ pair, redis, link, mainThroughLink, logs, stack, options });
+    if (options.servers ?? true) await Promise.all([site.main.start(), site.secondary.start()]);
+    return site;
+  }
+
+  /** URLs of the observatory's database. */
+  get urls(): { main: string; secondary: string } {
+    return { main: this.primary.urlOf(databaseName), secondary: this.standby.urlOf(databaseName) };
+  }
+
+  /** One more API server of a site, not started yet. It ends with the rest. */
+  anotherServer(role: SiteRole, name: string): ApiServer {
+    return this.#server(role, name);
+  }
+
+  /** Configuration of a site's server, by environment names. */
+  environment(role: SiteRole): Record<string, string> {
+    return { ...this.#environments[role] };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+
+  #server(role: SiteRole, name: string): ApiServer {
+    return this.#stack.use(new ApiServer({ env: this.#environments[role], log: join(this.logs, `${name}.log`) }));
+  }
+}
+
+function database(prefix: "MAIN" | "LOCAL", { host, port }: Address): Record<string, string> {
+  return {
+    [`${prefix}_DB_HOST`]: host,
+    [`${prefix}_DB_PORT`]: String(port),
+    [`${prefix}_DB_USER`]: "postgres",
+    [`${prefix}_DB_PASSWORD`]: "postgres",
+    [`${prefix}_DB_NAME`]: databaseName,
+  };
+}
+
+function temporaryDirectory(): string {
+  const path = mkdtempSync(join(tmpdir(), "opsdb-logs-"));
+  removeAtEnd(path);
+  return path;
+}
