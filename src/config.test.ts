@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { describeEnvironment, exampleEnvironment } from "./cli/describe-environment.ts";
-import { variables } from "./config-variables.ts";
 import { ConfigError, describeConfig, readConfig, readMainDatabase } from "./config.ts";
+import { variables } from "./config-variables.ts";
 
 const main = {
   SITE_TYPE: "main",
@@ -62,12 +62,9 @@ test("all problems are reported together", () => {
     "LOCAL_DB_USER",
     "LOCAL_DB_NAME",
   ]);
-  expect(problems({ ...secondary, SITE_NAME: "Chile", MAIN_DB_PORT: "0", LISTEN_ADDRESS: "8080", LOG_LEVEL: "loud" })).toEqual([
-    "SITE_NAME",
-    "MAIN_DB_PORT",
-    "LISTEN_ADDRESS",
-    "LOG_LEVEL",
-  ]);
+  expect(
+    problems({ ...secondary, SITE_NAME: "Chile", MAIN_DB_PORT: "0", LISTEN_ADDRESS: "8080", LOG_LEVEL: "loud" }),
+  ).toEqual(["SITE_NAME", "MAIN_DB_PORT", "LISTEN_ADDRESS", "LOG_LEVEL"]);
 });
 
 test.each([
@@ -78,9 +75,12 @@ test.each([
   expect(readConfig({ ...main, LISTEN_ADDRESS }).listen).toEqual(listen);
 });
 
-test.each(["::1:8080", "host:65536", "host:", ":8080", "host:x", "a b:1"])("does not listen on %j", (LISTEN_ADDRESS) => {
-  expect(problems({ ...main, LISTEN_ADDRESS })).toEqual(["LISTEN_ADDRESS"]);
-});
+test.each(["::1:8080", "host:65536", "host:", ":8080", "host:x", "a b:1"])(
+  "does not listen on %j",
+  (LISTEN_ADDRESS) => {
+    expect(problems({ ...main, LISTEN_ADDRESS })).toEqual(["LISTEN_ADDRESS"]);
+  },
+);
 
 test.each([
   ["BUFFER_MAX_WRITES", "1e6"],
@@ -94,7 +94,10 @@ test.each([
 });
 
 test("an empty variable counts as not set", () => {
-  expect(readConfig({ ...main, MAIN_DB_PASSWORD: "", LOG_LEVEL: "" })).toMatchObject({ logLevel: "info", main: { password: undefined } });
+  expect(readConfig({ ...main, MAIN_DB_PASSWORD: "", LOG_LEVEL: "" })).toMatchObject({
+    logLevel: "info",
+    main: { password: undefined },
+  });
 });
 
 test("no password is printed", () => {

@@ -65,7 +65,9 @@ export class ConfigError extends Error {
 
   constructor(problems: readonly ConfigProblem[]) {
     const lines = problems.map((p) => `  ${p.variable}: ${p.problem} (example: ${p.variable}=${p.example})`);
-    super(`the configuration has ${problems.length === 1 ? "a problem" : `${problems.length} problems`}:\n${lines.join("\n")}`);
+    super(
+      `the configuration has ${problems.length === 1 ? "a problem" : `${problems.length} problems`}:\n${lines.join("\n")}`,
+    );
     this.problems = problems;
   }
 }
@@ -105,7 +107,10 @@ export function readMainDatabase(env: Environment): DatabaseConfig {
 
 /** The configuration for a log line: without passwords. */
 export function describeConfig(config: Config): Record<string, unknown> {
-  const database = ({ password, ...rest }: DatabaseConfig) => ({ ...rest, password: password === undefined ? "none" : "set" });
+  const database = ({ password, ...rest }: DatabaseConfig) => ({
+    ...rest,
+    password: password === undefined ? "none" : "set",
+  });
   const { redisUrl, ...site } = config.site;
   return {
     ...config,
@@ -204,7 +209,9 @@ function check({ kind }: Variable, text: string): string | undefined {
     case "flag":
       return text === "true" || text === "false" ? undefined : `must be true or false, not ${JSON.stringify(text)}`;
     case "choice":
-      return kind.values.includes(text) ? undefined : `must be one of ${kind.values.join(", ")}, not ${JSON.stringify(text)}`;
+      return kind.values.includes(text)
+        ? undefined
+        : `must be one of ${kind.values.join(", ")}, not ${JSON.stringify(text)}`;
     case "pattern":
       return kind.pattern.test(text) ? undefined : `must be ${kind.rule}, not ${JSON.stringify(text)}`;
     case "integer": {

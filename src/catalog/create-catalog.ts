@@ -17,10 +17,14 @@ export function createCatalog(contents: readonly TableContent[]): Catalog {
     table(name: string, field: string): Table {
       const table = ids.get(`public.${name}`) ?? ids.get(name);
       if (table) return table;
-      throw new OpsDbError("TABLE_NOT_FOUND", name === "" ? "no table is named" : `there is no table ${JSON.stringify(name)}`, {
-        field,
-        metadata: { table: name },
-      });
+      throw new OpsDbError(
+        "TABLE_NOT_FOUND",
+        name === "" ? "no table is named" : `there is no table ${JSON.stringify(name)}`,
+        {
+          field,
+          metadata: { table: name },
+        },
+      );
     },
   });
 }
