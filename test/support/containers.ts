@@ -125,7 +125,7 @@ class Container implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#container.stop({ timeout: 0 });
+    await this.#container.stop({ timeout: 0, remove: true, removeVolumes: true });
   }
 
   async #docker() {
