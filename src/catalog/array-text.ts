@@ -18,7 +18,7 @@ export function parseArrayText(text: string, delimiter: string): { bounds: strin
 /** Writes PostgreSQL's text form. Refuses what is not rectangular; an array without any element is `{}`. */
 export function formatArrayText(items: Nested<string>, delimiter: string, bounds = ""): string {
   if (lengthsOf(items).includes(0)) return "{}";
-  const quoted = new RegExp(`^$|^null$|["\\\\{}\\s${delimiter.replace(/[\\\]^-]/, "\\$&")}]`, "i");
+  const quoted = new RegExp(`^$|^null$|["\\\\{} \\t\\n\\r\\v\\f${delimiter.replace(/[\\\]^-]/, "\\$&")}]`, "i");
   const print = (item: string | null | Nested<string>): string => {
     if (item === null) return "NULL";
     if (Array.isArray(item)) return `{${item.map(print).join(delimiter)}}`;
@@ -99,7 +99,7 @@ class Scanner {
     }
     text = text.slice(0, kept);
     if (text === "") throw this.#malformed();
-    return /^null$/i.test(this.#text.slice(start, this.#at).trim()) ? null : text;
+    return /^null$/i.test(this.#text.slice(start, this.#at).trimEnd()) ? null : text;
   }
 
   #take(character: string): boolean {

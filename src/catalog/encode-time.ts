@@ -7,6 +7,7 @@ const MICROS_PER_DAY = 86_400n * MICROS_PER_SECOND;
 /** 2000-01-01 after 1970-01-01: PostgreSQL counts, and rounds, from there. */
 const EPOCH_DAYS = 10_957;
 const FIRST_DAY = -2_451_545; // 4713-11-24 BC
+const FIRST_TIMESTAMP = BigInt(FIRST_DAY) * MICROS_PER_DAY;
 const END_TIMESTAMP = 9_223_371_331_200_000_000n; // 294277-01-01
 const END_DATE = 2_145_031_949; // 5874898-01-01
 
@@ -14,9 +15,9 @@ const END_DATE = 2_145_031_949; // 5874898-01-01
 export function encodeTimestamp(base: "timestamp" | "timestamptz", modifier: number, value: Value): string {
   const infinity = infinityOf(value);
   if (infinity) return infinity;
-  const micros = round(value.kind === "timestamp" ? fromInstant(value) : fromText(base, value), modifier);
-  if (micros < BigInt(FIRST_DAY) * MICROS_PER_DAY || micros >= END_TIMESTAMP)
-    throw new Unfit("the time is out of range");
+  const given = value.kind === "timestamp" ? fromInstant(value) : fromText(base, value);
+  const micros = round(given, modifier);
+  if (given < FIRST_TIMESTAMP || micros >= END_TIMESTAMP) throw new Unfit("the time is out of range");
   const days = floorDivide(micros, MICROS_PER_DAY);
   const { date, suffix } = formatDay(Number(days));
   return `${date} ${formatTime(micros - days * MICROS_PER_DAY)}${base === "timestamptz" ? "+00" : ""}${suffix}`;

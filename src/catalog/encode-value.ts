@@ -22,7 +22,10 @@ export function encodeValue(type: ColumnType, value: Value, field: string): Text
   }
 }
 
-/** Whether encodeValue is the last word: what it accepts the type accepts, and the text is PostgreSQL's own. */
+/**
+ * Whether encodeValue is the last word: what it accepts the type accepts, and the text is PostgreSQL's own. (Where two
+ * texts of a float are equally short the last digit may differ; both mean the same number.)
+ */
 export function isFullyChecked(type: ColumnType): boolean {
   return !type.domain && (type.enumValues.length > 0 || checkedBases.has(type.base));
 }
