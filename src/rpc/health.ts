@@ -1,0 +1,91 @@
+import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import {
+  type HealthCheckRequest,
+  type HealthCheckResponse,
+  type Health as HealthService,
+  HealthCheckResponse_ServingStatus as Status,
+} from "../../gen/ts/grpc/health/v1/health_pb.ts";
+import { OpsDbError } from "../errors.ts";
+import type { Health, Site } from "../site/site.ts";
+import { linkSignals } from "./linked-signal.ts";
+
+/**
+ * What this process can do, by the names that grpc.health.v1 clients ask for: "" while the process serves, and each
+ * service of its own. Once stopping, nothing serves.
+ */
+export class HealthReport {
+  readonly #site: Pick<Site, "health" | "catalog">;
+  readonly #stopping: AbortSignal;
+
+  constructor(site: Pick<Site, "health" | "catalog">, stopping: AbortSignal) {
+    this.#site = site;
+    this.#stopping = stopping;
+  }
+
+  all(): Record<string, Health> {
+    const { write, query, replication } = this.#site.health.value;
+    const names = {
+      "": serving,
+      "opsdb.v1.WriteService": write,
+      "opsdb.v1.QueryService": query,
+      "opsdb.v1.ReplicationService": replication,
+      "opsdb.v1.CatalogService": this.#catalog(),
+    };
+    if (!this.#stopping.aborted) return names;
+    return Object.fromEntries(Object.keys(names).map((name) => [name, { serving: false, reason: "shutting down" }]));
+  }
+
+  status(service: string): Status | undefined {
+    const health = this.all()[service];
+    return health && (health.serving ? Status.SERVING : Status.NOT_SERVING);
+  }
+
+  /** The status now, then on every change; ends with SHUTTING_DOWN after the last. */
+  async *watch(service: string, signal: AbortSignal): AsyncGenerator<HealthCheckResponse> {
+    using linked = linkSignals(signal, this.#stopping);
+    let told: Status | undefined;
+    for (;;) {
+      const version = this.#site.health.version;
+      const status = this.status(service) ?? Status.SERVICE_UNKNOWN;
+      if (status !== told) yield { $typeName: "grpc.health.v1.HealthCheckResponse", status };
+      told = status;
+      if (this.#stopping.aborted && this.status(service) === told) throw shuttingDown();
+      try {
+        await this.#site.health.changed(version, linked.signal);
+      } catch (error) {
+        if (signal.aborted || !this.#stopping.aborted) throw error;
+      }
+    }
+  }
+
+  #catalog(): Health {
+    try {
+      this.#site.catalog();
+      return serving;
+    } catch (error) {
+      if (error instanceof OpsDbError) return { serving: false, reason: error.message };
+      throw error;
+    }
+  }
+}
+
+const serving: Health = { serving: true };
+
+export function shuttingDown(): OpsDbError {
+  return new OpsDbError("SHUTTING_DOWN", "the server is shutting down", { retryAfterMs: 1000 });
+}
+
+export function healthService(report: HealthReport): ServiceImpl<typeof HealthService> {
+  return {
+    check({ service }) {
+      const status = report.status(service);
+      if (status === undefined) throw new ConnectError(`unknown service ${service}`, Code.NotFound);
+      return { status };
+    },
+    list() {
+      const names = Object.keys(report.all());
+      return { statuses: Object.fromEntries(names.map((name) => [name, { status: report.status(name) as Status }])) };
+    },
+    watch: (request: HealthCheckRequest, context: HandlerContext) => report.watch(request.service, context.signal),
+  };
+}

@@ -1,0 +1,65 @@
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type * as pb from "../../gen/ts/opsdb/v1/query_pb.ts";
+import { Consistency } from "../../gen/ts/opsdb/v1/query_pb.ts";
+import type { QueryService } from "../../gen/ts/opsdb/v1/query_service_pb.ts";
+import { formatLsn } from "../lsn.ts";
+import type { QueryHeader } from "../query/table-query.ts";
+import type { Site } from "../site/site.ts";
+import { waitBudgetMs } from "./deadline.ts";
+import { decodeQuery } from "./query-request.ts";
+import { messageRowEncoder, type RowEncoder } from "./row-encoder.ts";
+import { toDuration } from "./wire-time.ts";
+
+/** Longest run of a query without a deadline: an hour, so that a forgotten reader does not hold a snapshot for ever. */
+const defaultTimeoutMs = 3_600_000;
+
+export function queryService(site: Site): ServiceImpl<typeof QueryService> {
+  return {
+    async *query(request: pb.QueryRequest, context: HandlerContext): AsyncGenerator<pb.QueryResponse> {
+      const query = decodeQuery(request);
+      const timeoutMs = waitBudgetMs(context.timeoutMs(), defaultTimeoutMs);
+      let encodeRows: RowEncoder | undefined;
+      for await (const part of site.query(query, { timeoutMs, signal: context.signal })) {
+        switch (part.kind) {
+          case "header":
+            encodeRows = messageRowEncoder(part.header.columns);
+            yield response({ case: "header", value: encodeHeader(part.header) });
+            break;
+          case "batch":
+            if (encodeRows === undefined) throw new Error("a batch came before the header");
+            if (part.rows.length > 0) yield encodeRows(part.rows);
+            break;
+          case "trailer":
+            yield response({
+              case: "trailer",
+              value: { $typeName: "opsdb.v1.QueryTrailer", rowCount: BigInt(part.rowCount) },
+            });
+        }
+      }
+    },
+  };
+}
+
+function response(part: pb.QueryResponse["part"]): pb.QueryResponse {
+  return { $typeName: "opsdb.v1.QueryResponse", part };
+}
+
+function encodeHeader(header: QueryHeader): pb.QueryHeader {
+  return {
+    $typeName: "opsdb.v1.QueryHeader",
+    columns: header.columns.map(({ name, type }) => ({ $typeName: "opsdb.v1.Column", name, type })),
+    consistency: consistencies[header.consistency],
+    lsn: formatLsn(header.lsn),
+    timeline: header.timeline,
+    pendingWrites: BigInt(header.pendingWrites),
+    token: header.token,
+    ...(header.replicaAgeMs !== undefined && { replicaAge: toDuration(header.replicaAgeMs) }),
+    bufferUnreachable: header.bufferUnreachable,
+  };
+}
+
+const consistencies: Record<QueryHeader["consistency"], Consistency> = {
+  merged: Consistency.MERGED,
+  local: Consistency.LOCAL,
+  main: Consistency.MAIN,
+};
