@@ -41,6 +41,7 @@ export const reasons = {
   SHUTTING_DOWN: "UNAVAILABLE",
   INTERNAL: "INTERNAL",
   DATABASE_REFUSED: "FAILED_PRECONDITION",
+  QUERY_TIMED_OUT: "DEADLINE_EXCEEDED",
 } as const satisfies Record<string, Status>;
 
 export type Reason = keyof typeof reasons;

@@ -22,6 +22,8 @@ export type RequestedPrecondition =
 export interface RequestedWrite {
   /** Lower-case UUID. */
   writeId: string;
+  /** The server made the id, so nobody can have used it before. */
+  fresh: boolean;
   /** SHA-256 of the request's content, the same for the same content however the client orders its maps. */
   payloadHash: Uint8Array;
   mutations: RequestedMutation[];

@@ -1,3 +1,4 @@
+import { OpsDbError } from "../errors.ts";
 import type { ValueKind } from "../value.ts";
 
 /** What the service needs to know of a type to check, send and read its values. */
@@ -81,4 +82,16 @@ export interface Catalog {
   /** By id; undefined where it is gone. */
   byId(id: string): Table | undefined;
   readonly tables: readonly Table[];
+}
+
+/** The column of this name. Throws COLUMN_NOT_FOUND: for names that were checked before, the schema has changed since. */
+export function columnOf(table: Table, name: string): Column {
+  const column = table.byName.get(name);
+  if (!column) throw new OpsDbError("COLUMN_NOT_FOUND", `table ${table.name} has no column ${name}`);
+  return column;
+}
+
+/** The columns of the primary key, in its order. */
+export function keyColumns(table: Table): Column[] {
+  return table.primaryKey.map((name) => columnOf(table, name));
 }

@@ -1,0 +1,96 @@
+import type pg from "pg";
+import { OpsDbError } from "../errors.ts";
+import { aborted, sleep } from "../lib/abort.ts";
+import { Latest } from "../lib/latest.ts";
+import type { Logger } from "../lib/logger.ts";
+import { messageOf } from "../postgres/sqlstate.ts";
+import { useClient } from "../postgres/use-client.ts";
+import type { Catalog } from "./catalog.ts";
+import { deserializeCatalog, serializeCatalog } from "./create-catalog.ts";
+import { loadCatalog } from "./load-catalog.ts";
+
+/** Keeps a copy of the catalog where it can be read while the database is away. */
+export interface CatalogCopy {
+  load(): Promise<string | undefined>;
+  save(text: string): Promise<void>;
+}
+
+/** Keeps the catalog up to date with the database's schema. */
+export class CatalogKeeper {
+  readonly catalog = new Latest<Catalog | undefined>(undefined);
+  readonly #pool: pg.Pool;
+  readonly #copy: CatalogCopy | undefined;
+  readonly #refreshMs: number;
+  readonly #timeoutMs: number;
+  readonly #logger: Logger;
+  #problem = "not read yet";
+  #refreshing: Promise<void> | undefined;
+  #refreshedAt = 0;
+
+  constructor(options: { pool: pg.Pool; copy?: CatalogCopy; refreshMs: number; timeoutMs: number; logger: Logger }) {
+    this.#pool = options.pool;
+    this.#copy = options.copy;
+    this.#refreshMs = options.refreshMs;
+    this.#timeoutMs = options.timeoutMs;
+    this.#logger = options.logger;
+  }
+
+  /** The catalog as it is now. Throws CATALOG_UNAVAILABLE before the first one was read. */
+  get(): Catalog {
+    const catalog = this.catalog.value;
+    if (catalog) return catalog;
+    throw new OpsDbError("CATALOG_UNAVAILABLE", `the catalog cannot be read: ${this.#problem}`, {
+      retryAfterMs: 1_000,
+    });
+  }
+
+  /** Reads it again for somebody who missed something in it, at most twice a second. */
+  async refreshNow(signal: AbortSignal): Promise<void> {
+    if (Date.now() - this.#refreshedAt < 500) return;
+    await aborted(signal, this.#refresh(AbortSignal.timeout(this.#timeoutMs))).catch(() => {});
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#refresh(AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs)]));
+      if (!this.catalog.value) await this.#loadCopy();
+      await sleep(this.catalog.value ? this.#refreshMs : 250, signal).catch(() => {});
+    }
+  }
+
+  #refresh(signal: AbortSignal): Promise<void> {
+    this.#refreshing ??= this.#read(signal).finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  async #read(signal: AbortSignal): Promise<void> {
+    this.#refreshedAt = Date.now();
+    try {
+      const read = await useClient(this.#pool, signal, (client) => loadCatalog(client));
+      if (read.fingerprint === this.catalog.value?.fingerprint) return;
+      this.#logger.info({ tables: read.tables.length, fingerprint: read.fingerprint }, "the catalog was read");
+      this.catalog.set(read);
+      await this.#copy?.save(serializeCatalog(read)).catch((error: unknown) => {
+        this.#logger.warn({ error }, "the catalog's copy could not be kept");
+      });
+    } catch (error) {
+      this.#problem = messageOf(error);
+    }
+  }
+
+  async #loadCopy(): Promise<void> {
+    try {
+      const text = await this.#copy?.load();
+      if (text === undefined) return;
+      this.catalog.set(deserializeCatalog(text));
+      this.#logger.warn(
+        { problem: this.#problem },
+        "the local database is away; going on with the kept copy of the catalog",
+      );
+    } catch (error) {
+      this.#problem = `${this.#problem}; no kept copy either: ${messageOf(error)}`;
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import pg from "pg";
+import { OpsDbError, type Reason } from "../errors.ts";
+import type { Rejection } from "../write.ts";
+
+/**
+ * What an error of the main database means for the write that met it. permanent: the same write will fail again.
+ * transient: the transaction did not happen, trying again may help. unknown: it may have been committed.
+ * Source: PostgreSQL documentation, appendix A, and facts.md 13.
+ */
+export type ErrorClass = "permanent" | "transient" | "unknown";
+
+/** The SQLSTATE of a database error; undefined for anything else, such as a broken connection. */
+export function sqlstateOf(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.code : undefined;
+}
+
+// A missing right is the operator's to mend: rejecting a night's writes for a forgotten GRANT would lose them.
+const mendable = new Set(["42501"]);
+const own = new Set(["OD002", "OD003"]);
+
+export function classify(error: unknown): ErrorClass {
+  const code = sqlstateOf(error);
+  if (code === undefined) return "unknown";
+  if (own.has(code)) return "permanent";
+  if (mendable.has(code)) return "transient";
+  if (/^(22|23|42|21|44|0A|P0)/.test(code)) return "permanent";
+  if (/^(08|57P)/.test(code)) return "unknown";
+  return "transient";
+}
+
+/** The reason of a permanent error, as in the proto's ErrorReason. */
+export function reasonOf(error: unknown): Reason {
+  const code = sqlstateOf(error) ?? "";
+  const constraint = error instanceof pg.DatabaseError ? error.constraint : undefined;
+  switch (code) {
+    case "OD002":
+      return "ROW_NOT_FOUND";
+    case "OD003":
+      return "PRECONDITION_FAILED";
+    case "23502":
+      return "NOT_NULL_VIOLATION";
+    case "23503":
+      return "FOREIGN_KEY_VIOLATION";
+    case "23505":
+      return constraint?.endsWith("_pkey") ? "ROW_EXISTS" : "UNIQUE_VIOLATION";
+    case "23514":
+      return "CHECK_VIOLATION";
+    case "42883":
+      return "INVALID_OPERATOR";
+    case "42P01":
+      return "TABLE_NOT_FOUND";
+    case "42703":
+      return "COLUMN_NOT_FOUND";
+    case "25006":
+      return "LOCAL_READ_ONLY";
+  }
+  return code.startsWith("22") ? "INVALID_VALUE" : "DATABASE_REFUSED";
+}
+
+/** A permanent error as it is kept in the ledger and shown to callers. */
+export function rejectionOf(error: unknown, mutation?: number): Rejection {
+  const sqlstate = sqlstateOf(error);
+  return {
+    reason: reasonOf(error),
+    message: messageOf(error),
+    ...(sqlstate === undefined ? {} : { sqlstate }),
+    ...(mutation === undefined ? {} : { mutation }),
+  };
+}
+
+/** What went wrong, in words that name no connection secrets. */
+export function messageOf(error: unknown): string {
+  if (error instanceof pg.DatabaseError) return error.detail ? `${error.message} (${error.detail})` : error.message;
+  if (error instanceof AggregateError) return error.errors.map(messageOf).join("; ");
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** An error of a read or a direct write as the caller sees it. `unavailable` names the database that was asked. */
+export function translate(error: unknown, unavailable: "MAIN_UNAVAILABLE" | "LOCAL_UNAVAILABLE"): OpsDbError {
+  if (error instanceof OpsDbError) return error;
+  const code = sqlstateOf(error);
+  if (code === "25006")
+    return new OpsDbError("LOCAL_READ_ONLY", "the local database is a read-only replica; use critical mode", {
+      cause: error,
+    });
+  if (classify(error) === "permanent") {
+    const reason = reasonOf(error);
+    return new OpsDbError(reason, messageOf(error), { cause: error, metadata: { sqlstate: code ?? "" } });
+  }
+  // 40001 on a replica is a recovery conflict; 57014 is our own statement_timeout or cancel.
+  return new OpsDbError(unavailable, `the ${unavailable === "MAIN_UNAVAILABLE" ? "main" : "local"} database did not answer: ${messageOf(error)}`, {
+    cause: error,
+    retryAfterMs: 1_000,
+  });
+}

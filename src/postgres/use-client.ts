@@ -1,0 +1,47 @@
+import type pg from "pg";
+import { aborted } from "../lib/abort.ts";
+import type { Statement } from "./connection.ts";
+
+/**
+ * Runs the work on a connection of the pool. When the signal aborts, or the work fails, the connection is dropped rather
+ * than given back: nobody knows what it was in the middle of.
+ */
+export async function useClient<T>(pool: pg.Pool, signal: AbortSignal, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const connecting = pool.connect();
+  let client: pg.PoolClient;
+  try {
+    client = await aborted(signal, connecting);
+  } catch (error) {
+    connecting.then(
+      (late) => late.release(),
+      () => {},
+    );
+    throw error;
+  }
+  try {
+    const result = await aborted(signal, work(client));
+    client.release();
+    return result;
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
+}
+
+/** Rows of text from one statement on the pool, given up with the signal. */
+export function queryRows(pool: pg.Pool, signal: AbortSignal, statement: Statement): Promise<(string | null)[][]> {
+  return useClient(pool, signal, (client) => rowsOf(client, statement));
+}
+
+/** Rows of text from one statement; one that stays unanswered for longer than the time, milliseconds, is given up. */
+export async function rowsOf(client: pg.ClientBase, statement: Statement, timeoutMs?: number): Promise<(string | null)[][]> {
+  const { name, text, values } = statement;
+  const { rows } = await client.query<(string | null)[]>({
+    ...(name === undefined ? {} : { name }),
+    ...(timeoutMs === undefined ? {} : { query_timeout: timeoutMs }),
+    text,
+    values: values ?? [],
+    rowMode: "array",
+  });
+  return rows;
+}

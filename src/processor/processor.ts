@@ -1,0 +1,275 @@
+import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
+import type { BufferedWrite } from "../buffer/write-buffer.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import { OpsDbError } from "../errors.ts";
+import { aborted, sleep } from "../lib/abort.ts";
+import { Backoff } from "../lib/backoff.ts";
+import type { Logger } from "../lib/logger.ts";
+import { connectPipelined, type DatabaseAddress, type PipelinedConnection } from "../postgres/connection.ts";
+import { classify, messageOf, rejectionOf, sqlstateOf } from "../postgres/sqlstate.ts";
+import { formatPosition, parsePosition, START, type Position } from "../position.ts";
+import { Part } from "../replication/part.ts";
+import type { ProcessorStatus } from "../replication/status.ts";
+import type { Rejection } from "../write.ts";
+import { type Applier, applyBatch, type Batch, batchEnd, type Committed, rejectWrite, skipWrite } from "./batch.ts";
+import { Lease } from "./lease.ts";
+import { parseLedgerRow, readLedger, takeCursor } from "../postgres/ledger.ts";
+
+export interface ProcessorOptions {
+  site: string;
+  main: DatabaseAddress;
+  buffer: RedisWriteBuffer;
+  /** The catalog as it is now; undefined before it was read. */
+  catalog: () => Catalog | undefined;
+  batchWrites: number;
+  batchBytes: number;
+  /** Batches under way at once: what fills a long link. */
+  inFlight: number;
+  leaseMs: number;
+  logger: Logger;
+  /** Tells that a write's state or the processor's changed. */
+  changed: () => void;
+}
+
+// The promise that a commit is on main's disk, and then in the WAL that standbys get, does not depend on the role's
+// defaults (facts.md, PostgreSQL 2). A transaction that the link has left hanging gives its locks back.
+const settings = {
+  synchronous_commit: "on",
+  idle_in_transaction_session_timeout: "15000",
+  lock_timeout: "10000",
+};
+
+interface InFlight {
+  batch: Batch;
+  done: Promise<Outcome>;
+}
+
+type Outcome = { committed: Committed } | { error: unknown };
+
+/**
+ * Drains the buffer to the main database, in order, once each.
+ *
+ * standby -> another process of the site holds the lease
+ * connecting -> opening a connection to main, taking the cursor (which fences every other processor)
+ * draining -> batches under way, several at once; each one's cursor guard fails it where its predecessor failed
+ * isolating -> a batch failed for good: halves are tried one at a time until the guilty write stands alone, is rejected
+ * retrying -> main is away or an outcome is unknown: connect again, read the cursor, go on from what it says
+ */
+export class Processor {
+  readonly part: Part;
+  readonly #options: ProcessorOptions;
+  readonly #lease: Lease;
+  #cursor: Position = START;
+  #appliedWrites = 0;
+  #rejectedWrites = 0;
+
+  constructor(options: ProcessorOptions) {
+    this.#options = options;
+    this.part = new Part("IDLE", "not started yet", options.changed);
+    this.#lease = new Lease({
+      redis: options.buffer.redis,
+      key: options.buffer.key("processor"),
+      leaseMs: options.leaseMs,
+    });
+  }
+
+  get status(): Omit<ProcessorStatus, "replicatedPosition"> {
+    return {
+      state: this.part.status,
+      ...(this.#cursor === START ? {} : { appliedPosition: this.#cursor }),
+      appliedWrites: this.#appliedWrites,
+      rejectedWrites: this.#rejectedWrites,
+    };
+  }
+
+  /** The last position that main is known to have decided. */
+  get cursor(): Position {
+    return this.#cursor;
+  }
+
+  /** Runs until the signal. What is under way at main then is left to its outcome; the next run reads it. */
+  async run(signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff({ firstMs: 100, longestMs: 5_000 });
+    while (!signal.aborted) {
+      try {
+        await this.#waitForLease(signal);
+        await this.#runWithLease(signal, backoff);
+      } catch (error) {
+        if (signal.aborted) break;
+        const wait = backoff.next();
+        this.#options.logger.warn({ error, retryInMs: wait }, "the drain is held up");
+        this.part.set("RETRYING", messageOf(error), wait);
+        await sleep(wait, signal).catch(() => {});
+      }
+    }
+    await this.#lease.release().catch(() => {});
+  }
+
+  async #waitForLease(signal: AbortSignal): Promise<void> {
+    while (!(await this.#lease.take())) {
+      this.part.set("STANDBY", "another process of this site drains the buffer");
+      await sleep(this.#options.leaseMs / 4, signal);
+    }
+  }
+
+  async #runWithLease(signal: AbortSignal, backoff: Backoff): Promise<void> {
+    const lost = new AbortController();
+    const renewal = setInterval(() => {
+      // While Redis is away nobody else can take the lease; the cursor guards what matters.
+      this.#lease.take().then(
+        (held) => held || lost.abort(new Error("another process took over the drain")),
+        () => {},
+      );
+    }, this.#options.leaseMs / 3);
+    try {
+      await using connection = await connectPipelined(this.#options.main, {
+        applicationName: `opsdb-processor-${this.#options.site}`,
+        settings,
+      });
+      const { applier, cursor } = await this.#takeCursor(connection);
+      this.#moveCursor(cursor);
+      await this.#drain(applier, AbortSignal.any([signal, lost.signal]), backoff);
+    } finally {
+      clearInterval(renewal);
+    }
+  }
+
+  async #takeCursor(connection: PipelinedConnection): Promise<{ applier: Applier; cursor: Position }> {
+    const taken = await connection.query(takeCursor(this.#options.site));
+    const [position, token] = taken.rows[0] ?? [];
+    if (position == null || token == null) throw new Error("the cursor could not be taken");
+    return {
+      applier: { connection, site: this.#options.site, token },
+      cursor: parsePosition(position),
+    };
+  }
+
+  async #drain(applier: Applier, signal: AbortSignal, backoff: Backoff): Promise<void> {
+    const { buffer, inFlight: limit } = this.#options;
+    let underWay: InFlight[] = [];
+    let sentTo = this.#cursor;
+    while (!signal.aborted) {
+      const seen = buffer.tail.version;
+      while (underWay.length < limit) {
+        const batch = this.#nextBatch(sentTo, this.#options.batchWrites);
+        if (!batch) break;
+        underWay.push({ batch, done: this.#send(applier, batch) });
+        sentTo = batchEnd(batch);
+      }
+      const [oldest, ...later] = underWay;
+      if (!oldest) {
+        this.part.set("IDLE", "the buffer is empty");
+        await buffer.tail.changed(seen, signal);
+        continue;
+      }
+      this.part.set("RUNNING");
+      // New writes go out while the oldest batch is still on its way, as long as there is room for them.
+      const woken = new AbortController();
+      const more = underWay.length < limit ? buffer.tail.changed(seen, woken.signal).catch(() => {}) : undefined;
+      const outcome = await aborted(signal, Promise.race([oldest.done, ...(more ? [more] : [])])).finally(() => woken.abort());
+      if (!outcome) continue;
+      if ("committed" in outcome) {
+        this.#committed(oldest.batch, outcome.committed);
+        backoff.reset();
+        underWay = later;
+        continue;
+      }
+      if (classify(outcome.error) !== "permanent" && !(outcome.error instanceof OpsDbError)) throw outcome.error;
+      await Promise.all(later.map(({ done }) => done)); // they fail by their cursor guard
+      await this.#isolate(applier, oldest.batch, outcome.error);
+      underWay = [];
+      sentTo = this.#cursor;
+    }
+    signal.throwIfAborted();
+  }
+
+  /** Finds the write of the batch that main refuses, by halves, and rejects it. What comes before it is applied. */
+  async #isolate(applier: Applier, failed: Batch, error: unknown): Promise<void> {
+    let entries = failed.entries;
+    let cause = error;
+    while (entries.length > 1) {
+      const half = entries.slice(0, Math.ceil(entries.length / 2));
+      const batch: Batch = { from: this.#cursor, entries: half };
+      this.part.set("RUNNING", `looking for the write that main refuses among ${entries.length}: ${messageOf(cause)}`);
+      const outcome = await this.#send(applier, batch);
+      if ("committed" in outcome) {
+        this.#committed(batch, outcome.committed);
+        entries = entries.slice(half.length);
+      } else if (classify(outcome.error) === "permanent" || outcome.error instanceof OpsDbError) {
+        entries = half;
+        cause = outcome.error;
+      } else throw outcome.error;
+    }
+    await this.#decideAlone(applier, { from: this.#cursor, entries });
+  }
+
+  /** Applies one write by itself, or rejects it with the reason that main gives. */
+  async #decideAlone(applier: Applier, batch: Batch): Promise<void> {
+    const [entry] = batch.entries;
+    if (!entry) return;
+    const outcome = await this.#send(applier, batch);
+    if ("committed" in outcome) return this.#committed(batch, outcome.committed);
+    const { error } = outcome;
+    if (classify(error) !== "permanent" && !(error instanceof OpsDbError)) throw error;
+    if (sqlstateOf(error) === "23505" && (await this.#isInLedger(applier, entry))) {
+      this.#committed(batch, await skipWrite(applier, batch));
+      return;
+    }
+    const rejection: Rejection =
+      error instanceof OpsDbError ? { reason: error.reason, message: error.message } : rejectionOf(error);
+    const { at } = await rejectWrite(applier, batch, rejection);
+    this.#options.buffer.writes.reject(entry, rejection, at);
+    this.#rejectedWrites += 1;
+    this.#options.logger.error(
+      { writeId: entry.writeId, position: formatPosition(entry.position), rejection },
+      "main rejected an acknowledged write",
+    );
+    this.#moveCursor(batchEnd(batch));
+  }
+
+  async #isInLedger({ connection }: Applier, entry: BufferedWrite): Promise<boolean> {
+    const { rows } = await connection.query(readLedger([entry.writeId]));
+    const [row] = rows;
+    if (!row) return false;
+    if (!Buffer.from(parseLedgerRow(row).payloadHash).equals(Buffer.from(entry.write.payloadHash)))
+      this.#options.logger.error({ writeId: entry.writeId }, "a write id was used again with other content while nothing could tell");
+    return true;
+  }
+
+  #nextBatch(from: Position, most: number): Batch | undefined {
+    const entries: BufferedWrite[] = [];
+    let bytes = 0;
+    for (const entry of this.#options.buffer.writes.after(from, most)) {
+      bytes += entry.bytes;
+      if (entries.length > 0 && bytes > this.#options.batchBytes) break;
+      entries.push(entry);
+    }
+    return entries.length === 0 ? undefined : { from, entries };
+  }
+
+  async #send(applier: Applier, batch: Batch): Promise<Outcome> {
+    const catalog = this.#options.catalog();
+    if (!catalog) return { error: new Error("the catalog has not been read yet") };
+    try {
+      return { committed: await applyBatch(applier, catalog, batch) };
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  #committed(batch: Batch, { lsn, at }: Committed): void {
+    for (const entry of batch.entries) {
+      if (entry.state !== "ACCEPTED") continue; // the replica may have shown it already
+      entry.state = "APPLIED";
+      entry.lsn = lsn;
+      entry.appliedAt = at;
+    }
+    this.#appliedWrites += batch.entries.length;
+    this.#moveCursor(batchEnd(batch));
+  }
+
+  #moveCursor(to: Position): void {
+    this.#cursor = to;
+    this.#options.changed();
+  }
+}

@@ -1,0 +1,167 @@
+import type { BufferedWrite } from "../buffer/write-buffer.ts";
+import { type Catalog, columnOf, type ColumnType, type Table } from "../catalog/catalog.ts";
+import type { TextValue } from "../value.ts";
+import type { Mutation, Precondition } from "../write.ts";
+
+/** A row of the database as text, one value for each column in the table's order; null where there is no such row. */
+export type RowText = readonly TextValue[] | null;
+
+/** Reads rows of the snapshot by their keys. Answers them in the order of the keys. */
+export type ReadRows = (table: Table, keys: readonly (readonly TextValue[])[]) => Promise<RowText[]>;
+
+/** Whether PostgreSQL holds two texts for the same value of a type ("1.0" and "1.00" of numeric). */
+export type SameValue = (type: ColumnType, left: string, right: string) => Promise<boolean>;
+
+interface OverlaidRow {
+  key: readonly TextValue[];
+  /** As the pending writes leave it. */
+  row: RowText;
+  /** Whether a pending write changes it; otherwise the snapshot's row stands. */
+  changed: boolean;
+}
+
+/** The rows of one table that pending writes change. */
+export interface OverlaidTable {
+  /** Keys whose rows of the snapshot do not count any more. */
+  keys: (readonly TextValue[])[];
+  /** The rows that stand in their place. */
+  rows: (readonly TextValue[])[];
+}
+
+/**
+ * What one snapshot looks like once the pending writes have been applied to it, in order, each whole or not at all: a
+ * write that main would refuse in that state (its row exists, or does not, or a precondition fails) changes nothing.
+ * Grows as further writes come in, and holds only for the snapshot and catalog that it was made for.
+ */
+export class Overlay {
+  readonly #catalog: Catalog;
+  readonly #tables = new Map<string, Map<string, OverlaidRow>>();
+  #growing: Promise<void> = Promise.resolve();
+  #upTo: bigint;
+  #merged = 0;
+
+  constructor(catalog: Catalog, cursor: bigint) {
+    this.#catalog = catalog;
+    this.#upTo = cursor;
+  }
+
+  /** Writes after this position are not in it yet. */
+  get upTo(): bigint {
+    return this.#upTo;
+  }
+
+  /** Pending writes that take effect. */
+  get merged(): number {
+    return this.#merged;
+  }
+
+  /** Takes in the writes that it does not have yet; they must follow each other in the site's order. */
+  async grow(pending: readonly BufferedWrite[], readRows: ReadRows, sameValue: SameValue): Promise<void> {
+    const grown = this.#growing.catch(() => {}).then(() => this.#grow(pending, readRows, sameValue));
+    this.#growing = grown;
+    await grown;
+  }
+
+  /** What to put over a table. */
+  table(id: string): OverlaidTable {
+    const overlaid: OverlaidTable = { keys: [], rows: [] };
+    for (const { key, row, changed } of this.#tables.get(id)?.values() ?? []) {
+      if (!changed) continue;
+      overlaid.keys.push(key);
+      if (row) overlaid.rows.push(row);
+    }
+    return overlaid;
+  }
+
+  async #grow(pending: readonly BufferedWrite[], readRows: ReadRows, sameValue: SameValue): Promise<void> {
+    const writes = pending.filter(({ position }) => position > this.#upTo);
+    const last = writes.at(-1);
+    if (!last) return;
+    const effective = writes.filter(({ state, duplicateOf }) => state !== "REJECTED" && duplicateOf === undefined);
+    await this.#readBase(effective, readRows);
+    for (const { write } of effective) if (await this.#apply(write.mutations, sameValue)) this.#merged += 1;
+    this.#upTo = last.position;
+  }
+
+  /** Learns what the snapshot says of every row that the writes name. */
+  async #readBase(writes: readonly BufferedWrite[], readRows: ReadRows): Promise<void> {
+    const unknown = new Map<string, Map<string, readonly TextValue[]>>();
+    for (const { write } of writes)
+      for (const { table, key } of write.mutations) {
+        const text = JSON.stringify(key);
+        if (this.#tables.get(table)?.has(text)) continue;
+        const keys = unknown.get(table) ?? new Map<string, readonly TextValue[]>();
+        unknown.set(table, keys.set(text, key));
+      }
+    for (const [id, keys] of unknown) {
+      const table = this.#catalog.byId(id);
+      const rows = table ? await readRows(table, [...keys.values()]) : [];
+      const known = this.#tables.get(id) ?? new Map<string, OverlaidRow>();
+      this.#tables.set(id, known);
+      [...keys].forEach(([text, key], i) => {
+        known.set(text, { key, row: rows[i] ?? null, changed: false });
+      });
+    }
+  }
+
+  /** Applies one write. Answers false, and changes nothing, where main would refuse it. */
+  async #apply(mutations: readonly Mutation[], sameValue: SameValue): Promise<boolean> {
+    const scratch = new Map<OverlaidRow, RowText>();
+    for (const mutation of mutations) {
+      const table = this.#catalog.byId(mutation.table);
+      const target = this.#tables.get(mutation.table)?.get(JSON.stringify(mutation.key));
+      if (!table || !target) return false;
+      const before = scratch.has(target) ? (scratch.get(target) ?? null) : target.row;
+      for (const precondition of mutation.preconditions)
+        if (!(await holds(table, before, precondition, sameValue))) return false;
+      const after = applyMutation(table, before, mutation);
+      if (after === undefined) return false;
+      scratch.set(target, after);
+    }
+    for (const [target, row] of scratch) {
+      target.row = row;
+      target.changed = true;
+    }
+    return true;
+  }
+}
+
+/** The row after the mutation; undefined where it is an error. */
+function applyMutation(table: Table, before: RowText, mutation: Mutation): RowText | undefined {
+  switch (mutation.operation) {
+    case "insert":
+      return before ? undefined : patch(table, null, mutation.columns, mutation.values);
+    case "update":
+      return before ? patch(table, before, mutation.columns, mutation.values) : undefined;
+    case "upsert": {
+      if (!before) return patch(table, null, mutation.columns, mutation.values);
+      const set = mutation.setColumns ?? [];
+      return patch(
+        table,
+        before,
+        set,
+        set.map((name) => mutation.values[mutation.columns.indexOf(name)] ?? null),
+      );
+    }
+    case "delete":
+      return null;
+  }
+}
+
+function patch(table: Table, before: RowText, names: readonly string[], values: readonly TextValue[]): RowText {
+  const given = new Map(names.map((name, i) => [name, values[i] ?? null]));
+  return table.columns.map(({ name }, i) => given.get(name) ?? (given.has(name) ? null : (before?.[i] ?? null)));
+}
+
+async function holds(table: Table, row: RowText, precondition: Precondition, sameValue: SameValue): Promise<boolean> {
+  if (precondition.kind === "row_exists") return precondition.exists === (row !== null);
+  if (!row) return false;
+  for (const [i, name] of precondition.columns.entries()) {
+    const column = columnOf(table, name);
+    const actual = row[table.columns.indexOf(column)] ?? null;
+    const expected = precondition.values[i] ?? null;
+    if (actual === expected) continue;
+    if (actual === null || expected === null || !(await sameValue(column.type, actual, expected))) return false;
+  }
+  return true;
+}

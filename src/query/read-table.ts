@@ -1,0 +1,94 @@
+import type pg from "pg";
+import type { BufferedWrites } from "../buffer/buffered-writes.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import { OpsDbError } from "../errors.ts";
+import type { Lsn } from "../lsn.ts";
+import type { Position } from "../position.ts";
+import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
+import { Overlay } from "./overlay.ts";
+import { Snapshot } from "./snapshot.ts";
+import { planQuery } from "./table-sql.ts";
+import type { QueryPart, ResultColumn, TableQuery } from "./table-query.ts";
+
+/** What was read, for the header. */
+export interface ReadFacts {
+  columns: ResultColumn[];
+  pendingWrites: number;
+  /** Every write of the site up to here is in the result. */
+  position: Position;
+  lsnAfter: Lsn;
+}
+
+export interface ReadOptions {
+  pool: pg.Pool;
+  unavailable: "MAIN_UNAVAILABLE" | "LOCAL_UNAVAILABLE";
+  timeoutMs: number;
+  signal: AbortSignal;
+  /** Makes the header's part of what was read. */
+  header: (facts: ReadFacts) => QueryPart;
+}
+
+/**
+ * Reads tables of one database, with the site's pending writes merged in where there are any.
+ *
+ * The order matters for G5: the buffer was read to its tail before (by the caller), then the snapshot opens, then the
+ * writes that this snapshot does not contain are taken from memory. The other way round, a write could leave the
+ * buffer in between and be in neither.
+ */
+export class TableReader {
+  readonly #site: string;
+  readonly #pending: BufferedWrites | undefined;
+  /** The overlay of the newest snapshot: while the replica stands still, only new writes are added to it. */
+  #overlay: { snapshot: string; catalog: Catalog; rejections: number; overlay: Overlay } | undefined;
+
+  constructor({ site, pending }: { site: string; pending?: BufferedWrites }) {
+    this.#site = site;
+    this.#pending = pending;
+  }
+
+  async *read(catalog: Catalog, query: TableQuery, options: ReadOptions): AsyncGenerator<QueryPart> {
+    const table = catalog.table(query.table, "table");
+    const plan = planQuery(table, query);
+    const { pool, signal, timeoutMs } = options;
+    try {
+      await using snapshot = await Snapshot.open(pool, this.#site, timeoutMs, signal);
+      const overlay = await this.#overlayOf(snapshot, catalog);
+      const statement = plan.sql(overlay?.table(table.id));
+      yield options.header({
+        columns: plan.columns,
+        pendingWrites: overlay?.merged ?? 0,
+        position: overlay?.upTo ?? snapshot.cursor,
+        lsnAfter: snapshot.lsnAfter,
+      });
+      let rowCount = 0;
+      for await (const rows of snapshot.stream(statement, query.batchSize)) {
+        rowCount += rows.length;
+        yield { kind: "batch", rows };
+      }
+      yield { kind: "trailer", rowCount };
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      if (sqlstateOf(error) === "57014")
+        throw new OpsDbError("QUERY_TIMED_OUT", "the query took longer than its deadline", { cause: error });
+      throw translate(error, options.unavailable);
+    }
+  }
+
+  async #overlayOf(snapshot: Snapshot, catalog: Catalog): Promise<Overlay | undefined> {
+    if (!this.#pending) return undefined;
+    const pending = this.#pending.after(snapshot.cursor);
+    if (this.#pending.forgottenTo > snapshot.cursor)
+      throw new OpsDbError("LOCAL_UNAVAILABLE", "the local database shows less than was proven before: main failed over", {
+        retryAfterMs: 1_000,
+      });
+    if (pending.length === 0) return undefined;
+    let kept = this.#overlay;
+    const { rejections } = this.#pending;
+    if (kept?.snapshot !== snapshot.name || kept.catalog !== catalog || kept.rejections !== rejections) {
+      kept = { snapshot: snapshot.name, catalog, rejections, overlay: new Overlay(catalog, snapshot.cursor) };
+      this.#overlay = kept;
+    }
+    await kept.overlay.grow(pending, snapshot.readRows, snapshot.sameValue);
+    return kept.overlay;
+  }
+}

@@ -1,0 +1,129 @@
+import type pg from "pg";
+import Cursor from "pg-cursor";
+import type { Table } from "../catalog/catalog.ts";
+import { aborted } from "../lib/abort.ts";
+import { parseLsn, type Lsn } from "../lsn.ts";
+import { parsePosition, START, type Position } from "../position.ts";
+import type { TextValue } from "../value.ts";
+import type { ReadRows, SameValue } from "./overlay.ts";
+import { rowsByKeySql } from "./table-sql.ts";
+
+/**
+ * One read-only snapshot of a database, on a connection of its own. Aborting the signal drops the connection; disposing
+ * gives it back where the reading ended by itself.
+ */
+export class Snapshot implements AsyncDisposable {
+  readonly #client: pg.PoolClient;
+  readonly #signal: AbortSignal;
+  readonly #drop: () => void;
+  #ended = false;
+  #released = false;
+  /** Equal names see equal data. */
+  readonly name: string;
+  /** The site's cursor in the snapshot: every write up to here is in it, decided. */
+  readonly cursor: Position;
+  /** At least everything that the snapshot shows (read in it, so never a proof that something is shown). */
+  readonly lsnAfter: Lsn;
+
+  private constructor(client: pg.PoolClient, signal: AbortSignal, facts: { name: string; cursor: Position; lsnAfter: Lsn }) {
+    this.#client = client;
+    this.#signal = signal;
+    this.name = facts.name;
+    this.cursor = facts.cursor;
+    this.lsnAfter = facts.lsnAfter;
+    this.#drop = () => this.#release(true);
+    signal.addEventListener("abort", this.#drop, { once: true });
+  }
+
+  /** Opens it. `timeoutMs` becomes the statement timeout. */
+  static async open(pool: pg.Pool, site: string, timeoutMs: number, signal: AbortSignal): Promise<Snapshot> {
+    const connecting = pool.connect();
+    let client: pg.PoolClient;
+    try {
+      client = await aborted(signal, connecting);
+    } catch (error) {
+      connecting.then(
+        (late) => late.release(),
+        () => {},
+      );
+      throw error;
+    }
+    try {
+      const timeout = Math.max(1, Math.min(2_147_483_647, Math.ceil(timeoutMs)));
+      const facts = await aborted(signal, begin(client, site, timeout));
+      return new Snapshot(client, signal, facts);
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
+  }
+
+  readonly readRows: ReadRows = async (table: Table, keys) => {
+    const { rows } = await this.#query(rowsByKeySql(table, keys));
+    const found = new Map(rows.map(([n, ...row]) => [Number(n), row]));
+    return keys.map((_, i) => found.get(i + 1) ?? null);
+  };
+
+  readonly sameValue: SameValue = async (type, left, right) => {
+    const cast = type.castWithModifier;
+    const { rows } = await this.#query({
+      text: `select $1::text::${cast} is not distinct from $2::text::${cast}`,
+      values: [left, right],
+    });
+    return rows[0]?.[0] === "t";
+  };
+
+  /** The statement's rows, in batches. The reader's pace is the cursor's. */
+  async *stream(statement: { text: string; values: unknown[] }, batchSize: number): AsyncGenerator<TextValue[][]> {
+    const cursor = this.#client.query(
+      new Cursor<TextValue[]>(statement.text, statement.values, { rowMode: "array", types: { getTypeParser: () => same } }),
+    );
+    for (;;) {
+      const rows = await aborted(this.#signal, cursor.read(batchSize));
+      if (rows.length > 0) yield rows;
+      if (rows.length < batchSize) break;
+    }
+    await aborted(this.#signal, cursor.close());
+    await aborted(this.#signal, this.#client.query("commit"));
+    this.#ended = true;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#signal.removeEventListener("abort", this.#drop);
+    this.#release(!this.#ended);
+    await Promise.resolve();
+  }
+
+  async #query({ text, values }: { text: string; values: unknown[] }): Promise<{ rows: (string | null)[][] }> {
+    return await aborted(this.#signal, this.#client.query<(string | null)[]>({ text, values, rowMode: "array" }));
+  }
+
+  #release(drop: boolean): void {
+    if (this.#released) return;
+    this.#released = true;
+    this.#client.release(drop);
+  }
+}
+
+const same = (value: string): string => value;
+
+async function begin(client: pg.PoolClient, site: string, timeoutMs: number) {
+  const begun = client.query(
+    `begin isolation level repeatable read read only; set local statement_timeout = ${timeoutMs}`,
+  );
+  begun.catch(() => {}); // the next statement, sent right behind it, fails then as well
+  const { rows } = await client.query<(string | null)[]>({
+    name: "opsdb_snapshot",
+    text: `select pg_current_snapshot()::text, (select position from opsdb.cursor where site = $1),
+      case when pg_is_in_recovery() then coalesce(pg_last_wal_replay_lsn(), '0/0') else pg_current_wal_insert_lsn() end`,
+    values: [site],
+    rowMode: "array",
+  });
+  await begun;
+  const [name, cursor, lsn] = rows[0] ?? [];
+  return {
+    name: name ?? "",
+    cursor: cursor == null ? START : parsePosition(cursor),
+    lsnAfter: parseLsn(lsn ?? "0/0"),
+  };
+}

@@ -1,0 +1,152 @@
+import type pg from "pg";
+import type { BufferedWrites } from "../buffer/buffered-writes.ts";
+import { aborted, sleep } from "../lib/abort.ts";
+import { Latest } from "../lib/latest.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { Lsn } from "../lsn.ts";
+import { messageOf } from "../postgres/sqlstate.ts";
+import { START, type Position } from "../position.ts";
+import { queryRows } from "../postgres/use-client.ts";
+import { parseLedgerRow, readLedger } from "../postgres/ledger.ts";
+import { type LocalState, readLocalState } from "./local-state.ts";
+import { Part } from "./part.ts";
+
+export interface LsnTrackerOptions {
+  local: pg.Pool;
+  site: string;
+  /** The writes to prove; undefined at a main site. */
+  writes: BufferedWrites | undefined;
+  /** Time between looks while somebody waits, and while nobody does, milliseconds. */
+  pollMs: number;
+  idlePollMs: number;
+  /** A look that is not answered in this time is given up, milliseconds. */
+  timeoutMs: number;
+  logger: Logger;
+  /** Writes changed their state, or the part did. */
+  changed: () => void;
+}
+
+const PROOF_PAGE = 5_000;
+
+/**
+ * Follows the local database: how far replay is, and which of the site's writes it shows. A write is REPLICATED on one
+ * proof only: its ledger row is visible there (G8). LSNs and timelines say when looking is worth it, and wake waiting
+ * reads; no write is forgotten because of them.
+ */
+export class LsnTracker {
+  readonly part: Part;
+  /** The newest look; undefined before the first one that succeeded. */
+  readonly state = new Latest<LocalState | undefined>(undefined);
+  readonly #options: LsnTrackerOptions;
+  /** Readers that wait for replay: while there are any, the tracker looks often. */
+  #waiting = 0;
+  readonly #hurry = new Latest(0);
+  #proven: Position = START;
+
+  constructor(options: LsnTrackerOptions) {
+    this.#options = options;
+    this.part = new Part("RETRYING", "not connected yet", options.changed);
+  }
+
+  /** Every write of the site up to here is visible on the local database. */
+  get proven(): Position {
+    return this.#proven;
+  }
+
+  /** Looks again at once, and often for as long as writes are on their way. */
+  hurry(): void {
+    this.#hurry.set(this.#hurry.value + 1);
+  }
+
+  /** Resolves with the first state, present or later, that satisfies the predicate; looks often meanwhile. */
+  async until(predicate: (state: LocalState) => boolean, signal: AbortSignal): Promise<LocalState> {
+    using _attention = this.attend();
+    const state = await this.state.until((seen) => seen !== undefined && predicate(seen), signal);
+    if (!state) throw new Error("the tracker stopped");
+    return state;
+  }
+
+  /** Looks often until it is disposed of. */
+  attend(): Disposable {
+    this.#waiting += 1;
+    this.hurry();
+    return {
+      [Symbol.dispose]: () => {
+        this.#waiting -= 1;
+      },
+    };
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const seen = this.#hurry.version;
+      try {
+        const { local, site, timeoutMs } = this.#options;
+        const timely = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+        const state = await readLocalState(local, site, timely);
+        if (this.#options.writes) await this.#prove(this.#options.writes, state.cursor, timely);
+        this.part.set("RUNNING");
+        this.state.set(state);
+      } catch (error) {
+        if (this.part.status.state === "RUNNING")
+          this.#options.logger.warn({ error }, "the local database cannot be followed");
+        this.part.set("RETRYING", messageOf(error), this.#options.idlePollMs);
+        await sleep(Math.min(this.#options.idlePollMs, 250), signal).catch(() => {});
+        continue;
+      }
+      await this.#pause(seen, signal);
+    }
+  }
+
+  /** Short while anyone waits or a write is applied but not yet proven; otherwise until the next hurry. */
+  async #pause(seen: number, signal: AbortSignal): Promise<void> {
+    const { pollMs, idlePollMs } = this.#options;
+    if (this.#waiting > 0 || this.#someApplied()) return await sleep(pollMs, signal).catch(() => {});
+    const idle = new AbortController();
+    const timer = setTimeout(() => idle.abort(), idlePollMs);
+    await aborted(AbortSignal.any([signal, idle.signal]), this.#hurry.changed(seen, idle.signal)).catch(() => {});
+    clearTimeout(timer);
+    idle.abort();
+  }
+
+  #someApplied(): boolean {
+    const { writes } = this.#options;
+    const next = writes?.firstAfter(this.#proven);
+    return next !== undefined && next.state !== "ACCEPTED";
+  }
+
+  async #prove(writes: BufferedWrites, cursor: Position, signal: AbortSignal): Promise<void> {
+    if (cursor < this.#proven) {
+      this.#options.logger.error({}, "the local database shows less than before: main failed over; retained writes are applied again");
+      writes.unprove(cursor);
+      this.#proven = cursor;
+    }
+    for (;;) {
+      const page = writes.unprovenUpTo(cursor, PROOF_PAGE);
+      const last = page.at(-1);
+      if (!last) break;
+      const ids = page.map(({ writeId }) => writeId);
+      const rows = await queryRows(this.#options.local, signal, readLedger(ids));
+      const found = new Map(rows.map(parseLedgerRow).map((row) => [row.writeId, row]));
+      let provenTo = this.#proven;
+      for (const entry of page) {
+        const row = found.get(entry.writeId);
+        if (!row) {
+          this.#options.logger.error({ writeId: entry.writeId }, "the cursor has passed a write that has no ledger row");
+          break;
+        }
+        if (row.rejection) writes.reject(entry, row.rejection, row.appliedAt);
+        else {
+          entry.appliedAt = row.appliedAt;
+          entry.state = "REPLICATED";
+        }
+        provenTo = entry.position;
+      }
+      writes.prove(provenTo);
+      this.#proven = provenTo;
+      this.#options.changed();
+      if (provenTo !== last.position) return;
+    }
+    if (cursor > this.#proven) this.#proven = cursor;
+  }
+}

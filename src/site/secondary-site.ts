@@ -1,0 +1,445 @@
+import type pg from "pg";
+import { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
+import type { BufferedWrite } from "../buffer/write-buffer.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import { CatalogKeeper } from "../catalog/catalog-keeper.ts";
+import { checkOnReplica } from "../catalog/check-on-replica.ts";
+import { completeWrite } from "../catalog/complete-write.ts";
+import type { Config, SecondarySiteConfig } from "../config.ts";
+import { OpsDbError } from "../errors.ts";
+import { sleep } from "../lib/abort.ts";
+import { Latest } from "../lib/latest.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { Lsn } from "../lsn.ts";
+import { createPool } from "../postgres/connection.ts";
+import { queryRows, useClient } from "../postgres/use-client.ts";
+import { parseLedgerRow, readLedger, type LedgerRow } from "../postgres/ledger.ts";
+import { START, type Position } from "../position.ts";
+import { Processor } from "../processor/processor.ts";
+import { type ReadFacts, TableReader } from "../query/read-table.ts";
+import type { QueryPart, TableQuery } from "../query/table-query.ts";
+import { localStatus } from "../replication/local-status.ts";
+import { LsnTracker } from "../replication/lsn-tracker.ts";
+import { MainWatch } from "../replication/main-watch.ts";
+import type { AlarmLevel, ReplicationStatus } from "../replication/status.ts";
+import { decodeToken, encodeToken } from "../token.ts";
+import type { RequestedWrite, Write, WriteState, WriteStatus } from "../write.ts";
+import { checkAgainstMergedView, checkPayload } from "./acceptance.ts";
+import { DirectWriter } from "./direct-writer.ts";
+import { checkSystem, waitForPosition, waitForTokenLsn, withinDeadline } from "./freshness.ts";
+import { ledgerStatus } from "./ledger-status.ts";
+import { writeDirectly } from "./write-directly.ts";
+import { determinedRows, writtenRows } from "./written-row.ts";
+import type { Health, QueryOptions, Site, WriteAck, WriteOptions } from "./site.ts";
+
+/** Asking the replica while a write waits to be accepted must not hold it up for long: G7. */
+const CHECK_MS = 250;
+const TRIM_EVERY_MS = 1_000;
+const STATUS_EVERY_MS = 50;
+
+/**
+ * A secondary site: critical writes go into the local Redis and are drained to main in the background; reads come from
+ * the local replica, merged with what is still on its way.
+ */
+export class SecondarySite implements Site {
+  readonly role = "secondary";
+  readonly name: string;
+  readonly status: Latest<ReplicationStatus>;
+  readonly health: Latest<Record<"write" | "query" | "replication", Health>>;
+  readonly #config: Config;
+  readonly #site: SecondarySiteConfig;
+  readonly #logger: Logger;
+  readonly #local: pg.Pool;
+  readonly #main: pg.Pool;
+  readonly #buffer: RedisWriteBuffer;
+  readonly #catalog: CatalogKeeper;
+  readonly #tracker: LsnTracker;
+  readonly #processor: Processor;
+  readonly #mainWatch: MainWatch;
+  readonly #direct: DirectWriter;
+  readonly #merged: TableReader;
+  readonly #plain: TableReader;
+  /** Moves with every change of a write's state. */
+  readonly #changes = new Latest(0);
+  #statusDue: NodeJS.Timeout | undefined;
+
+  constructor(config: Config, site: SecondarySiteConfig, logger: Logger) {
+    this.#config = config;
+    this.#site = site;
+    this.#logger = logger;
+    this.name = site.name;
+    const session = { applicationName: `opsdb-${site.name}` };
+    const mainAddress = { ...config.main, timeoutMs: config.mainTimeoutMs };
+    this.#main = createPool(mainAddress, session, config.main.pool);
+    this.#local = createPool({ ...config.local, timeoutMs: config.localTimeoutMs }, session, config.local.pool);
+    const changed = (): void => this.#changed();
+    this.#buffer = new RedisWriteBuffer(
+      {
+        url: site.redisUrl,
+        site: site.name,
+        timeoutMs: config.redisTimeoutMs,
+        maxWrites: site.buffer.maxWrites,
+        maxBytes: site.buffer.maxBytes,
+        allowUnsafe: site.buffer.allowUnsafe,
+        logger,
+      },
+      changed,
+    );
+    const { redis } = this.#buffer;
+    const catalogKey = this.#buffer.key("catalog");
+    this.#catalog = new CatalogKeeper({
+      pool: this.#local,
+      refreshMs: config.catalogRefreshMs,
+      timeoutMs: config.localTimeoutMs,
+      logger,
+      copy: {
+        load: async () => (await redis.get(catalogKey)) ?? undefined,
+        save: async (text) => void (await redis.set(catalogKey, text)),
+      },
+    });
+    this.#tracker = new LsnTracker({
+      local: this.#local,
+      site: site.name,
+      writes: this.#buffer.writes,
+      pollMs: config.tracker.pollMs,
+      idlePollMs: config.tracker.idlePollMs,
+      timeoutMs: config.localTimeoutMs,
+      logger,
+      changed,
+    });
+    this.#processor = new Processor({
+      site: site.name,
+      main: mainAddress,
+      buffer: this.#buffer,
+      catalog: () => this.#catalog.catalog.value,
+      ...site.processor,
+      logger,
+      changed: () => {
+        this.#tracker.hurry();
+        changed();
+      },
+    });
+    this.#mainWatch = new MainWatch({
+      pool: this.#main,
+      pollMs: config.statusPollMs,
+      timeoutMs: config.mainTimeoutMs,
+      logger,
+      changed,
+    });
+    this.#direct = new DirectWriter({ pool: this.#local, site: site.name, unavailable: "LOCAL_UNAVAILABLE", timeoutMs: config.localTimeoutMs });
+    this.#merged = new TableReader({ site: site.name, pending: this.#buffer.writes });
+    this.#plain = new TableReader({ site: site.name });
+    this.status = new Latest(this.#readStatus());
+    this.health = new Latest(this.#readHealth());
+  }
+
+  catalog(): Catalog {
+    return this.#catalog.get();
+  }
+
+  /** refused? -> known id? -> check and complete -> check against the merged view -> append -> acknowledge, or wait. */
+  async write(requested: RequestedWrite, options: WriteOptions): Promise<WriteAck> {
+    if (options.mode === "direct")
+      return await writeDirectly({ writer: this.#direct, site: this.name, catalog: this.catalog(), requested, token: () => this.#token(undefined) });
+
+    const refusal = this.#buffer.refusal;
+    if (refusal) throw refusal;
+    const seen = this.#buffer.writes.byId(requested.writeId);
+    if (seen) return await this.#acknowledgeAgain(requested, seen, options);
+
+    const { write, known } = await this.#check(requested);
+    if (known) return await this.#acknowledgeFromLedger(requested, write);
+    const { entry, first } = await this.#buffer.append(write);
+    // Somebody else of this site was faster with the same id: the order of the stream decides which write it is.
+    if (first) return await this.#acknowledgeAgain(requested, first, options);
+    return await this.#acknowledge(entry, options, false);
+  }
+
+  async getWrite(writeId: string): Promise<WriteStatus> {
+    await this.#buffer.catchUp();
+    const entry = this.#buffer.writes.byId(writeId);
+    if (entry) return this.#statusOf(entry);
+    const here = await this.#ledger(this.#local, writeId, this.#config.localTimeoutMs);
+    if (here) return ledgerStatus(here, true);
+    // A write of the main site, or of another secondary, may be on main and not here yet.
+    const there = await this.#ledger(this.#main, writeId, this.#config.localTimeoutMs).catch(() => undefined);
+    if (there) return ledgerStatus(there, false);
+    throw new OpsDbError("WRITE_NOT_FOUND", `no write ${writeId} is known`, { field: "write_id", metadata: { write_id: writeId } });
+  }
+
+  async *followWrite(writeId: string, signal: AbortSignal): AsyncGenerator<WriteStatus> {
+    using _attention = this.#tracker.attend();
+    let last: WriteState | undefined;
+    for (;;) {
+      const version = this.#changes.version;
+      const status = await this.getWrite(writeId);
+      if (status.state !== last) yield status;
+      last = status.state;
+      if (last === "REPLICATED" || last === "REJECTED") return;
+      if (this.#buffer.writes.byId(writeId)) await this.#changes.changed(version, signal);
+      else await sleep(this.#config.tracker.pollMs, signal);
+    }
+  }
+
+  async waitForLsn(lsn: Lsn, signal: AbortSignal): Promise<void> {
+    await this.#tracker.until((state) => state.lsn >= lsn, signal);
+  }
+
+  /** fresh enough? -> buffer to its tail -> snapshot -> overlay -> PostgreSQL evaluates. */
+  async *query(query: TableQuery, options: QueryOptions): AsyncGenerator<QueryPart> {
+    const started = performance.now();
+    const { signal, timeoutMs } = options;
+    const catalog = await this.#catalogWith(query.table, signal);
+    const bufferRead = query.consistency === "merged" ? await this.#buffer.catchUp() : true;
+    if (query.token.length > 0) await withinDeadline(timeoutMs, signal, (waiting) => this.#fresh(query, waiting));
+    const atMain = query.consistency === "main";
+    const reader = query.consistency === "merged" ? this.#merged : this.#plain;
+    const before = this.#tracker.state.value;
+    yield* reader.read(catalog, query, {
+      pool: atMain ? this.#main : this.#local,
+      unavailable: atMain ? "MAIN_UNAVAILABLE" : "LOCAL_UNAVAILABLE",
+      timeoutMs: timeoutMs - (performance.now() - started),
+      signal,
+      header: ({ columns, pendingWrites, position, lsnAfter }: ReadFacts) => ({
+        kind: "header",
+        header: {
+          columns,
+          consistency: query.consistency,
+          lsn: atMain ? lsnAfter : (before?.lsn ?? 0n),
+          timeline: (atMain ? this.#mainWatch.status.timeline : before?.timeline) ?? 0,
+          pendingWrites,
+          token: this.#token(position, lsnAfter, atMain ? this.#mainWatch.status.timeline : before?.timeline),
+          replicaAgeMs: atMain ? undefined : before?.replayAgeMs,
+          bufferUnreachable: !bufferRead,
+        },
+      }),
+    });
+  }
+
+  /** Stops when the signal says so: first the processor and the followers, then the connections (dispose). */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      this.#buffer.run(signal, () => this.#knownPosition()),
+      this.#catalog.run(signal),
+      this.#tracker.run(signal),
+      this.#processor.run(signal),
+      this.#mainWatch.run(signal),
+      this.#trim(signal),
+    ]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#statusDue);
+    await this.#buffer[Symbol.asyncDispose]();
+    await Promise.all([this.#local.end(), this.#main.end()]);
+  }
+
+  async #check(requested: RequestedWrite): Promise<{ write: Write; known: boolean }> {
+    const deadline = AbortSignal.timeout(CHECK_MS);
+    const complete = () => completeWrite(this.catalog(), requested, { generateAtMain: false, now: new Date() });
+    let completed: ReturnType<typeof complete>;
+    try {
+      completed = complete();
+    } catch (error) {
+      // What is missing may have been added since the catalog was read.
+      if (!(error instanceof OpsDbError) || !["TABLE_NOT_FOUND", "COLUMN_NOT_FOUND"].includes(error.reason)) throw error;
+      await this.#catalog.refreshNow(deadline);
+      completed = complete();
+    }
+    const { write, unchecked } = completed;
+    if (this.#tracker.part.status.state !== "RUNNING") return { write, known: false };
+    const catalog = this.catalog();
+    try {
+      if (unchecked.length > 0)
+        await useClient(this.#local, deadline, (client) => checkOnReplica(client, catalog, write, unchecked));
+      const { known } = await checkAgainstMergedView({
+        pool: this.#local,
+        catalog,
+        pending: this.#buffer.writes,
+        requested,
+        write,
+        signal: deadline,
+      });
+      return { write, known };
+    } catch (error) {
+      if (error instanceof OpsDbError) throw error;
+      // The replica cannot be asked: the in-memory checks have to do (G7), and main has the last word.
+      this.#logger.warn({ error }, "a write is accepted without asking the replica");
+      return { write, known: false };
+    }
+  }
+
+  async #acknowledge(entry: BufferedWrite, options: WriteOptions, duplicate: boolean): Promise<WriteAck> {
+    const reached = await this.#waitFor(entry, options);
+    return {
+      status: this.#statusOf(entry),
+      rows: writtenRows(this.catalog(), entry.write),
+      token: this.#token(entry.position, entry.lsn, entry.lsn === undefined ? undefined : this.#mainWatch.status.timeline),
+      waitTimedOut: !reached,
+      duplicate,
+    };
+  }
+
+  async #acknowledgeAgain(requested: RequestedWrite, first: BufferedWrite, options: WriteOptions): Promise<WriteAck> {
+    checkPayload(requested, first.write.payloadHash);
+    return await this.#acknowledge(first, options, true);
+  }
+
+  async #acknowledgeFromLedger(requested: RequestedWrite, write: Write): Promise<WriteAck> {
+    const row = await this.#ledger(this.#local, requested.writeId, this.#config.localTimeoutMs);
+    if (!row) throw new OpsDbError("LOCAL_UNAVAILABLE", "the ledger cannot be read; retry", { retryAfterMs: 1_000 });
+    return {
+      status: ledgerStatus(row, true),
+      rows: determinedRows(this.catalog(), write, requested),
+      token: this.#token(row.site === this.name ? row.position : undefined),
+      waitTimedOut: false,
+      duplicate: true,
+    };
+  }
+
+  /** Answers false where the time ran out first; the write goes on. */
+  async #waitFor(entry: BufferedWrite, { waitFor, waitMs, signal }: WriteOptions): Promise<boolean> {
+    const done = (): boolean =>
+      waitFor === "ACCEPTED" ||
+      entry.state === "REJECTED" ||
+      entry.state === "REPLICATED" ||
+      (waitFor === "APPLIED" && entry.state === "APPLIED");
+    if (done()) return true;
+    using _attention = this.#tracker.attend();
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(Math.min(waitMs, 2 ** 31 - 1))]);
+    try {
+      await this.#changes.until(done, deadline);
+      return true;
+    } catch {
+      signal.throwIfAborted();
+      return done();
+    }
+  }
+
+  #statusOf(entry: BufferedWrite): WriteStatus {
+    return {
+      writeId: entry.writeId,
+      state: entry.state,
+      site: this.name,
+      position: entry.position,
+      ...(entry.lsn === undefined ? {} : { lsn: entry.lsn }),
+      ...(entry.appliedAt === undefined ? {} : { appliedAt: entry.appliedAt }),
+      ...(entry.rejection === undefined ? {} : { rejection: entry.rejection }),
+    };
+  }
+
+  async #ledger(pool: pg.Pool, writeId: string, timeoutMs: number): Promise<LedgerRow | undefined> {
+    try {
+      const [row] = await queryRows(pool, AbortSignal.timeout(timeoutMs), readLedger([writeId]));
+      return row && parseLedgerRow(row);
+    } catch (cause) {
+      throw new OpsDbError("LOCAL_UNAVAILABLE", "the ledger cannot be read", { cause, retryAfterMs: 1_000 });
+    }
+  }
+
+  async #fresh(query: TableQuery, signal: AbortSignal): Promise<void> {
+    const token = decodeToken(query.token);
+    checkSystem(token, this.#tracker.state.value?.systemIdentifier ?? "");
+    const atMain = query.consistency === "main";
+    const merged = query.consistency === "merged" && token.site === this.name;
+    // The overlay shows every write of this site that the replica does not; another site's must have come home.
+    if (token.position !== undefined && !merged)
+      await waitForPosition(atMain ? this.#main : this.#local, token.site, token.position, this.#config.tracker.pollMs, signal);
+    if (token.lsn !== undefined && !atMain) await waitForTokenLsn(this.#tracker, token, signal);
+  }
+
+  async #catalogWith(table: string, signal: AbortSignal): Promise<Catalog> {
+    const catalog = this.catalog();
+    if (catalog.tables.some(({ id, name }) => id === table || name === table)) return catalog;
+    await this.#catalog.refreshNow(signal);
+    return this.catalog();
+  }
+
+  /** The highest position that the databases speak of: the buffer must never give it again. */
+  async #knownPosition(): Promise<Position> {
+    const state = this.#tracker.state.value;
+    const replica = state?.cursor ?? START;
+    const main = this.#processor.cursor;
+    return await Promise.resolve(replica > main ? replica : main);
+  }
+
+  async #trim(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(TRIM_EVERY_MS, signal).catch(() => {});
+      if (this.#buffer.part.status.state !== "RUNNING") continue;
+      const to = this.#buffer.writes.trimmableTo(Date.now() - this.#site.buffer.retentionMs);
+      await this.#buffer.trim(to).catch((error: unknown) => this.#logger.warn({ error }, "the buffer could not be trimmed"));
+    }
+  }
+
+  #token(position: Position | undefined, lsn?: Lsn, timeline?: number): Uint8Array {
+    return encodeToken({
+      site: this.name,
+      systemIdentifier: this.#tracker.state.value?.systemIdentifier ?? "",
+      timeline: timeline ?? this.#tracker.state.value?.timeline ?? 0,
+      position,
+      lsn: timeline === undefined ? undefined : lsn,
+    });
+  }
+
+  #changed(): void {
+    this.#changes.set(this.#changes.value + 1);
+    this.#statusDue ??= setTimeout(() => {
+      this.#statusDue = undefined;
+      this.status.set(this.#readStatus());
+      this.health.set(this.#readHealth());
+    }, STATUS_EVERY_MS);
+  }
+
+  #readStatus(): ReplicationStatus {
+    const main = this.#mainWatch.status;
+    const { writes } = this.#buffer;
+    const applied = this.#processor.cursor > this.#tracker.proven ? this.#processor.cursor : this.#tracker.proven;
+    const oldest = writes.firstAfter(applied);
+    const { maxWrites, maxBytes } = this.#site.buffer;
+    return {
+      site: this.name,
+      role: this.role,
+      at: new Date(),
+      main,
+      local: localStatus(this.#tracker, main),
+      buffer: {
+        connection: this.#buffer.part.status,
+        pendingWrites: writes.countAfter(applied),
+        overlayWrites: writes.unproven,
+        retainedWrites: writes.size,
+        bytes: writes.bytes,
+        ...(oldest === undefined ? {} : { oldestAt: oldest.acceptedAt }),
+        alarm: alarm(Math.max(writes.size / maxWrites, writes.bytes / maxBytes)),
+        maxWrites,
+        maxBytes,
+        ...(writes.last === START ? {} : { lastPosition: writes.last }),
+      },
+      processor: {
+        ...this.#processor.status,
+        ...(this.#tracker.proven === START ? {} : { replicatedPosition: this.#tracker.proven }),
+      },
+    };
+  }
+
+  #readHealth(): Record<"write" | "query" | "replication", Health> {
+    const refusal = this.#buffer.refusal;
+    const unread = this.#catalog.catalog.value ? undefined : "the catalog has not been read yet";
+    const local = this.#tracker.part.status;
+    return {
+      write: healthOf(refusal?.message ?? unread),
+      query: healthOf(local.state === "RUNNING" ? unread : `the local database does not answer: ${local.reason}`),
+      replication: { serving: true },
+    };
+  }
+}
+
+function healthOf(reason: string | undefined): Health {
+  return reason === undefined ? { serving: true } : { serving: false, reason };
+}
+
+function alarm(fill: number): AlarmLevel {
+  if (fill >= 1) return "FULL";
+  if (fill >= 0.9) return "CRITICAL";
+  return fill >= 0.5 ? "WARNING" : "NONE";
+}
