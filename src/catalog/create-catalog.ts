@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { OpsDbError } from "../errors.ts";
+import { quoteIdentifier } from "../postgres/quote.ts";
 import type { Catalog, Column, Table } from "./catalog.ts";
 
 /** A table without what follows from the rest of it: what a catalog is made of, and what its JSON form holds. */
@@ -44,11 +45,6 @@ export function deserializeCatalog(text: string): Catalog {
 /** The catalog's key of a table. */
 export function tableId(schema: string, table: string): string {
   return `${idPart(schema)}.${idPart(table)}`;
-}
-
-/** Quotes an identifier. Only names from the catalog may come here. */
-export function quoteIdentifier(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }
 
 function idPart(name: string): string {

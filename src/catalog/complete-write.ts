@@ -1,0 +1,283 @@
+import { OpsDbError } from "../errors.ts";
+import type { TextValue, Value } from "../value.ts";
+import type {
+  Mutation,
+  Precondition,
+  RequestedMutation,
+  RequestedPrecondition,
+  RequestedWrite,
+  Write,
+} from "../write.ts";
+import type { Catalog, Column, Table } from "./catalog.ts";
+import { encodeValue, isFullyChecked } from "./encode-value.ts";
+import { evaluateDefault } from "./evaluate-default.ts";
+import type { Unchecked } from "./unchecked.ts";
+
+export interface CompleteOptions {
+  /** The write goes straight to main, so what only main can generate is left for it: a null in the key. */
+  generateAtMain: boolean;
+  /** What now() means in defaults. */
+  now: Date;
+}
+
+export interface CompletedWrite {
+  write: Write;
+  /** What the local database may be asked about. Left alone, main decides it. */
+  unchecked: Unchecked[];
+}
+
+/**
+ * Checks a write against the catalog and completes it: values become text, keys and defaults are filled in, rows to
+ * insert get every column that memory can tell. Throws what main would surely refuse, with the field's path.
+ */
+export function completeWrite(catalog: Catalog, requested: RequestedWrite, options: CompleteOptions): CompletedWrite {
+  const unchecked: Unchecked[] = [];
+  const mutations = requested.mutations.map((mutation, index) => {
+    const table = catalog.table(mutation.table, `mutations[${index}].table`);
+    return new MutationCompleter({
+      table,
+      mutation,
+      index,
+      writeId: requested.writeId,
+      unchecked,
+      ...options,
+    }).complete();
+  });
+  return { write: { writeId: requested.writeId, payloadHash: requested.payloadHash, mutations }, unchecked };
+}
+
+interface CompleterOptions extends CompleteOptions {
+  table: Table;
+  mutation: RequestedMutation;
+  index: number;
+  writeId: string;
+  unchecked: Unchecked[];
+}
+
+class MutationCompleter {
+  readonly #table: Table;
+  readonly #mutation: RequestedMutation;
+  readonly #options: CompleterOptions;
+  /** Path of the mutation. */
+  readonly #path: string;
+
+  constructor(options: CompleterOptions) {
+    this.#table = options.table;
+    this.#mutation = options.mutation;
+    this.#options = options;
+    this.#path = `mutations[${options.index}]`;
+  }
+
+  complete(): Mutation {
+    if (this.#table.primaryKey.length === 0) {
+      throw new OpsDbError("NOT_WRITABLE", `table ${this.#table.name} has no primary key and can only be read`, {
+        field: `${this.#path}.table`,
+        metadata: { table: this.#table.name },
+      });
+    }
+    const operation = this.#mutation.operation;
+    const mutation = operation === "insert" || operation === "upsert" ? this.#insert() : this.#change();
+    this.#listChecks(mutation);
+    mutation.preconditions = this.#mutation.preconditions.map((precondition, i) => this.#precondition(precondition, i));
+    return mutation;
+  }
+
+  #insert(): Mutation {
+    const { operation } = this.#mutation;
+    const path = `${this.#path}.${operation}.values`;
+    const given = this.#encodeAll(this.#mutation.values, path);
+    const values = new Map<string, TextValue>();
+    for (const column of this.#table.columns) {
+      const value = given.has(column.name) ? given.get(column.name) : this.#missing(column, path);
+      if (value !== undefined) values.set(column.name, value);
+    }
+    return {
+      table: this.#table.id,
+      operation,
+      key: this.#table.primaryKey.map((name) => values.get(name) ?? null),
+      columns: [...values.keys()],
+      values: [...values.values()],
+      ...(operation === "upsert" ? { setColumns: this.#setColumns(given) } : {}),
+      preconditions: [],
+    };
+  }
+
+  /** Update and delete. */
+  #change(): Mutation {
+    const { operation } = this.#mutation;
+    const keyPath = `${this.#path}.${operation}.key`;
+    for (const name of Object.keys(this.#mutation.key)) {
+      const column = this.#column(name, keyPath);
+      if (!this.#isKey(column))
+        throw invalidField(`column ${name} is not part of the primary key`, pathOf(keyPath, name));
+    }
+    const key = this.#table.primaryKey.map((name) => {
+      const value = this.#mutation.key[name];
+      if (value === undefined) throw this.#missingKey(name, keyPath);
+      return this.#encode(this.#column(name, keyPath), value, keyPath);
+    });
+    const values = operation === "update" ? this.#updateValues() : new Map<string, TextValue>();
+    const columns = this.#table.columns.map((column) => column.name).filter((name) => values.has(name));
+    return {
+      table: this.#table.id,
+      operation,
+      key,
+      columns,
+      values: columns.map((name) => values.get(name) ?? null),
+      preconditions: [],
+    };
+  }
+
+  #updateValues(): Map<string, TextValue> {
+    const path = `${this.#path}.update.values`;
+    const names = Object.keys(this.#mutation.values);
+    if (names.length === 0) throw invalidField("an update has to change a column", path);
+    for (const name of names) {
+      if (!this.#isKey(this.#column(name, path))) continue;
+      throw invalidField(`column ${name} is part of the primary key and cannot be changed`, pathOf(path, name));
+    }
+    return this.#encodeAll(this.#mutation.values, path);
+  }
+
+  #encodeAll(values: Record<string, Value>, path: string): Map<string, TextValue> {
+    return new Map(
+      Object.entries(values).map(([name, value]) => {
+        const column = this.#column(name, path);
+        this.#assertWritable(column, path);
+        return [name, this.#encode(column, value, path)];
+      }),
+    );
+  }
+
+  #encode(column: Column, value: Value, path: string): TextValue {
+    const field = pathOf(path, column.name);
+    const text = encodeValue(column.type, value, field);
+    if (text === null && !column.nullable) throw this.#nullViolation(column, field, "cannot be NULL");
+    if (text !== null && !isFullyChecked(column.type)) {
+      this.#options.unchecked.push({ kind: "value", mutation: this.#options.index, column: column.name, field });
+    }
+    return text;
+  }
+
+  /** What a column gets that the client left out; undefined where the column stays out of the mutation. */
+  #missing(column: Column, path: string): TextValue | undefined {
+    const isKey = this.#isKey(column);
+    if (isKey && this.#mutation.operation === "upsert") throw this.#missingKey(column.name, path);
+    if (column.generatedExpression !== undefined) return undefined;
+    const { generateAtMain, now, writeId, index } = this.#options;
+    const computed = evaluateDefault(column, { now, seed: [writeId, index, column.name] });
+    if (computed) {
+      // A default of NULL for a column that may not be NULL is no default.
+      if (computed.value === null && !column.nullable) return this.#nothing(column, path);
+      return computed.value;
+    }
+    const hasDefault = column.identity !== "none" || column.defaultExpression !== undefined;
+    if (!hasDefault) return column.nullable ? null : this.#nothing(column, path);
+    if (isKey && !generateAtMain) throw this.#missingKey(column.name, path);
+    if (column.identity === "none" && !generateAtMain) {
+      this.#options.unchecked.push({
+        kind: "default",
+        mutation: index,
+        column: column.name,
+        field: pathOf(path, column.name),
+      });
+    }
+    return undefined;
+  }
+
+  #nothing(column: Column, path: string): never {
+    if (this.#isKey(column)) throw this.#missingKey(column.name, path);
+    throw this.#nullViolation(column, pathOf(path, column.name), "needs a value: it has no default and cannot be NULL");
+  }
+
+  #setColumns(given: ReadonlyMap<string, TextValue>): string[] {
+    return this.#table.columns.filter((c) => given.has(c.name) && !this.#isKey(c)).map((c) => c.name);
+  }
+
+  #precondition(precondition: RequestedPrecondition, i: number): Precondition {
+    if (precondition.kind === "row_exists") return { kind: "row_exists", exists: precondition.exists };
+    const path = `${this.#path}.preconditions[${i}].columns_equal.values`;
+    const entries = Object.entries(precondition.values).map(([name, value]): [string, TextValue] => {
+      const column = this.#column(name, path);
+      const field = pathOf(path, name);
+      const text = encodeValue(column.type, value, field);
+      if (text !== null && !isFullyChecked(column.type)) {
+        this.#options.unchecked.push({
+          kind: "precondition",
+          mutation: this.#options.index,
+          precondition: i,
+          column: name,
+          field,
+        });
+      }
+      return [name, text];
+    });
+    const values = new Map(entries);
+    const columns = this.#table.columns.map((column) => column.name).filter((name) => values.has(name));
+    return { kind: "columns_equal", columns, values: columns.map((name) => values.get(name) ?? null) };
+  }
+
+  /** CHECKs that this mutation decides alone: every column of theirs is in it, or will be. */
+  #listChecks({ operation, columns }: Mutation): void {
+    if (operation === "delete") return;
+    const { unchecked, index } = this.#options;
+    const present = new Set([...columns, ...(operation === "update" ? this.#table.primaryKey : [])]);
+    for (const entry of unchecked) if (entry.kind === "default" && entry.mutation === index) present.add(entry.column);
+    for (const check of this.#table.checks) {
+      const touched = operation !== "update" || check.columns.some((name) => columns.includes(name));
+      if (!touched || !check.columns.every((name) => present.has(name))) continue;
+      unchecked.push({ kind: "check", mutation: index, check: check.name, field: `${this.#path}.${operation}.values` });
+    }
+  }
+
+  #column(name: string, path: string): Column {
+    const column = this.#table.byName.get(name);
+    if (column) return column;
+    throw new OpsDbError("COLUMN_NOT_FOUND", `table ${this.#table.name} has no column ${JSON.stringify(name)}`, {
+      field: pathOf(path, name),
+      metadata: { table: this.#table.name, column: name },
+    });
+  }
+
+  #assertWritable(column: Column, path: string): void {
+    const generated = column.generatedExpression !== undefined;
+    if (!generated && column.identity !== "always") return;
+    throw new OpsDbError("NOT_WRITABLE", `column ${column.name} is generated by the database and cannot be given`, {
+      field: pathOf(path, column.name),
+      metadata: { table: this.#table.name, column: column.name },
+    });
+  }
+
+  #isKey(column: Column): boolean {
+    return this.#table.primaryKey.includes(column.name);
+  }
+
+  #missingKey(name: string, path: string): OpsDbError {
+    const identity = this.#table.byName.get(name)?.identity;
+    const why =
+      this.#mutation.operation !== "insert" || identity === undefined || identity === "none"
+        ? "give it a value"
+        : identity === "always"
+          ? "only the main database can generate it: write at the main site"
+          : "only the main database can generate it: give it a value, or write at the main site";
+    return new OpsDbError("MISSING_KEY", `column ${name} of the primary key is missing; ${why}`, {
+      field: pathOf(path, name),
+      metadata: { table: this.#table.name, column: name },
+    });
+  }
+
+  #nullViolation(column: Column, field: string, what: string): OpsDbError {
+    return new OpsDbError("NOT_NULL_VIOLATION", `column ${column.name} of table ${this.#table.name} ${what}`, {
+      field,
+      metadata: { table: this.#table.name, column: column.name },
+    });
+  }
+}
+
+function invalidField(message: string, field: string): OpsDbError {
+  return new OpsDbError("INVALID_FIELD", message, { field });
+}
+
+function pathOf(path: string, name: string): string {
+  return `${path}[${JSON.stringify(name)}]`;
+}
