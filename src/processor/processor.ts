@@ -4,6 +4,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
 import { aborted, sleep } from "../lib/abort.ts";
 import { Backoff } from "../lib/backoff.ts";
+import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
 import { connectPipelined, type DatabaseAddress, type PipelinedConnection } from "../postgres/connection.ts";
 import { classify, messageOf, rejectionOf, sqlstateOf } from "../postgres/sqlstate.ts";
@@ -59,7 +60,7 @@ export class Processor {
   readonly part: Part;
   readonly #options: ProcessorOptions;
   readonly #lease: Lease;
-  #cursor: Position = START;
+  readonly #moved = new Latest<Position>(START);
   #appliedWrites = 0;
   #rejectedWrites = 0;
 
@@ -76,7 +77,7 @@ export class Processor {
   get status(): Omit<ProcessorStatus, "replicatedPosition"> {
     return {
       state: this.part.status,
-      ...(this.#cursor === START ? {} : { appliedPosition: this.#cursor }),
+      ...(this.cursor === START ? {} : { appliedPosition: this.cursor }),
       appliedWrites: this.#appliedWrites,
       rejectedWrites: this.#rejectedWrites,
     };
@@ -84,7 +85,12 @@ export class Processor {
 
   /** The last position that main is known to have decided. */
   get cursor(): Position {
-    return this.#cursor;
+    return this.#moved.value;
+  }
+
+  /** Resolves when main has decided every write up to the position; rejects with the signal's reason. */
+  async reached(position: Position, signal: AbortSignal): Promise<void> {
+    await this.#moved.until((cursor) => cursor >= position, signal);
   }
 
   /** Runs until the signal. What is under way at main then is left to its outcome; the next run reads it. */
@@ -147,7 +153,7 @@ export class Processor {
   async #drain(applier: Applier, signal: AbortSignal, backoff: Backoff): Promise<void> {
     const { buffer, inFlight: limit } = this.#options;
     let underWay: InFlight[] = [];
-    let sentTo = this.#cursor;
+    let sentTo = this.cursor;
     while (!signal.aborted) {
       const seen = buffer.tail.version;
       while (underWay.length < limit) {
@@ -178,7 +184,7 @@ export class Processor {
       await Promise.all(later.map(({ done }) => done)); // they fail by their cursor guard
       await this.#isolate(applier, oldest.batch, outcome.error);
       underWay = [];
-      sentTo = this.#cursor;
+      sentTo = this.cursor;
     }
     signal.throwIfAborted();
   }
@@ -189,7 +195,7 @@ export class Processor {
     let cause = error;
     while (entries.length > 1) {
       const half = entries.slice(0, Math.ceil(entries.length / 2));
-      const batch: Batch = { from: this.#cursor, entries: half };
+      const batch: Batch = { from: this.cursor, entries: half };
       this.part.set("RUNNING", `looking for the write that main refuses among ${entries.length}: ${messageOf(cause)}`);
       const outcome = await this.#send(applier, batch);
       if ("committed" in outcome) {
@@ -200,7 +206,7 @@ export class Processor {
         cause = outcome.error;
       } else throw outcome.error;
     }
-    await this.#decideAlone(applier, { from: this.#cursor, entries });
+    await this.#decideAlone(applier, { from: this.cursor, entries });
   }
 
   /** Applies one write by itself, or rejects it with the reason that main gives. */
@@ -269,7 +275,7 @@ export class Processor {
   }
 
   #moveCursor(to: Position): void {
-    this.#cursor = to;
+    this.#moved.set(to);
     this.#options.changed();
   }
 }
