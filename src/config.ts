@@ -39,7 +39,7 @@ export interface Config {
   readonly main: DatabaseConfig;
   readonly local: DatabaseConfig;
   readonly listen: { readonly host: string; readonly port: number };
-  readonly logLevel: string;
+  readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
   readonly tracker: { readonly pollMs: number; readonly idlePollMs: number };
   readonly statusPollMs: number;
   readonly catalogRefreshMs: number;
@@ -83,7 +83,7 @@ export function readConfig(env: Environment): Config {
     main,
     local: reader.database("LOCAL", type === "main" ? main : undefined),
     listen: parseAddress(reader.text("LISTEN_ADDRESS")) ?? { host: "", port: 0 },
-    logLevel: reader.text("LOG_LEVEL"),
+    logLevel: reader.text("LOG_LEVEL") as Config["logLevel"],
     tracker: { pollMs: reader.integer("TRACKER_POLL_MS"), idlePollMs: reader.integer("TRACKER_IDLE_POLL_MS") },
     statusPollMs: reader.integer("STATUS_POLL_MS"),
     catalogRefreshMs: reader.integer("CATALOG_REFRESH_MS"),
