@@ -47,7 +47,8 @@ async function drained(): Promise<void> {
   );
 }
 
-const ledger = () => database.onPrimary("select write_id, outcome, error ->> 'reason' as reason from opsdb.ledger order by position");
+const ledger = () =>
+  database.onPrimary("select write_id, outcome, error ->> 'reason' as reason from opsdb.ledger order by position");
 
 test("G2 G3: a thousand writes arrive once each, in the order in which they were acknowledged", async () => {
   const writes = Array.from({ length: 1_000 }, (_, n) => writeOf(insert(n)));
@@ -82,7 +83,10 @@ test("G2: a write that main refuses is rejected with its reason, and all others 
     [missing.writeId, "ROW_NOT_FOUND"],
   ]);
   expect(await database.onPrimary("select count(*)::int as n from log")).toEqual([{ n: 300 }]);
-  expect(drain.buffer.writes.byId(poison.writeId)).toMatchObject({ state: "REJECTED", rejection: { sqlstate: "23505" } });
+  expect(drain.buffer.writes.byId(poison.writeId)).toMatchObject({
+    state: "REJECTED",
+    rejection: { sqlstate: "23505" },
+  });
 });
 
 test("G4: a write whose second mutation fails leaves nothing of its first", async () => {

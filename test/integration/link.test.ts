@@ -1,0 +1,146 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Site } from "../../src/site/site.ts";
+import { eventually } from "../support/eventually.ts";
+import { Link } from "../support/link.ts";
+import { home, mutation, openSite, read, request, type RunningSite, write } from "../support/sites.ts";
+import { createDatabase, type TestDatabase } from "../support/test-database.ts";
+
+let database: TestDatabase;
+let link: Link;
+let running: RunningSite;
+let site: Site;
+
+beforeEach(async () => {
+  database = await createDatabase();
+  await database.onPrimary("create table log (n int primary key, v text, at bigint generated always as identity)");
+  await database.caughtUp();
+  link = new Link();
+  const primary = new URL(database.primaryUrl);
+  const far = await link.forward({ host: primary.hostname, port: Number(primary.port) });
+  primary.host = `${far.host}:${far.port}`;
+  running = await openSite(
+    "secondary",
+    { site: database.site, mainUrl: primary.href, localUrl: database.standbyUrl, redisUrl: database.redisUrl },
+    { MAIN_TIMEOUT_MS: "1000" },
+  );
+  site = running.site;
+});
+
+afterEach(async () => {
+  await running[Symbol.asyncDispose]();
+  await link[Symbol.asyncDispose]();
+  await database[Symbol.asyncDispose]();
+});
+
+const insert = (n: number, v = `value ${n}`) => request(mutation("insert", "log", { set: { n: `${n}`, v } }));
+const update = (n: number, v: string) => request(mutation("update", "log", { key: { n: `${n}` }, set: { v } }));
+const rows = async () => (await read(site, { table: "log", columns: ["n", "v"], orderBy: [{ column: "n", descending: false }] })).rows;
+
+test("G1 G2 G3: a thousand writes made during a cut arrive once each, in order, after it heals", async () => {
+  link.cut();
+  const acks = [];
+  for (let n = 0; n < 1_000; n++) acks.push(await write(site, insert(n)));
+  expect(await rows()).toHaveLength(1_000);
+  expect(await database.onPrimary("select n from log")).toEqual([]);
+  await eventually(
+    () => site.status.value,
+    ({ processor, main }) => processor?.state.state === "RETRYING" && main.connection.state === "RETRYING",
+    { timeoutMs: 10_000, what: "that the cut is named" },
+  );
+  link.heal();
+  const last = acks.at(-1);
+  if (last) await home(site, last);
+  expect((await database.onPrimary("select n from log order by at")).map(({ n }) => n)).toEqual(acks.map((_, n) => n));
+  expect(await database.onPrimary("select count(*)::int as n from opsdb.ledger")).toEqual([{ n: 1_000 }]);
+});
+
+test("G2: the answer to a COMMIT is lost, and the batch is not applied again", async () => {
+  const dropped = link.dropNextCommitAnswer();
+  const ack = await write(site, insert(1));
+  await dropped;
+  const after = await write(site, update(1, "once"));
+  await home(site, after);
+  expect((await site.getWrite(ack.status.writeId)).state).toBe("REPLICATED");
+  expect(await database.onPrimary("select n, v from log")).toEqual([{ n: 1, v: "once" }]);
+});
+
+test("G9: packets that vanish without a reset are found by a timeout, and the drain goes on when they come again", async () => {
+  await home(site, await write(site, insert(1)));
+  link.cut({ mode: "blackhole", direction: "from-main" });
+  const ack = await write(site, insert(2));
+  await eventually(
+    () => site.status.value.processor?.state,
+    (state) => state?.state === "RETRYING",
+    { timeoutMs: 10_000, what: "that the silence is noticed" },
+  );
+  link.heal();
+  await home(site, ack);
+  expect(await database.onPrimary("select n from log order by n")).toEqual([{ n: 1 }, { n: 2 }]);
+});
+
+test("G6: where main has the key meanwhile, main's row is shown and the pending insert is rejected", async () => {
+  link.cut();
+  const ack = await write(site, insert(1, "far"));
+  await write(site, insert(2, "far"));
+  expect(await rows()).toEqual([["1", "far"], ["2", "far"]]);
+  await database.onPrimary("insert into log (n, v) values (1, 'main')");
+  await database.caughtUp();
+  expect(await rows()).toEqual([["1", "main"], ["2", "far"]]);
+  link.heal();
+  const states = [];
+  for await (const status of site.followWrite(ack.status.writeId, AbortSignal.timeout(10_000))) states.push(status);
+  expect(states.at(-1)).toMatchObject({ state: "REJECTED", rejection: { reason: "ROW_EXISTS" } });
+  expect(await rows()).toEqual([["1", "main"], ["2", "far"]]);
+});
+
+test("G6: an applied value does not cover what main wrote later", async () => {
+  const first = await write(site, insert(1, "far"), { waitFor: "APPLIED" });
+  await home(site, first);
+  await database.onPrimary("update log set v = 'main' where n = 1");
+  await database.caughtUp();
+  expect(await rows()).toEqual([["1", "main"]]);
+  link.cut();
+  await write(site, request(mutation("update", "log", { key: { n: "1" }, set: { v: "far again" } })));
+  expect(await rows()).toEqual([["1", "far again"]]);
+});
+
+test("G5: a reader in a tight loop never sees a row vanish, come back or change back on its way home", async () => {
+  link.setRoundTrip(20);
+  const seen = new Map<number, number>();
+  const problems: string[] = [];
+  let acknowledged = 0;
+  let writing = true;
+  const reader = (async () => {
+    while (writing) {
+      const expected = acknowledged;
+      const found = new Map((await rows()).map(([n, v]) => [Number(n), Number(v)]));
+      for (let n = 0; n < expected; n++) if (!found.has(n)) problems.push(`row ${n} is not there`);
+      for (const [n, version] of found) {
+        if (version < (seen.get(n) ?? 0)) problems.push(`row ${n} went back from ${seen.get(n)} to ${version}`);
+        seen.set(n, version);
+      }
+    }
+  })();
+  // Main changes the same rows: it only ever adds 1000, so that versions grow wherever they are made.
+  const changing = (async () => {
+    while (writing) {
+      await database.onPrimary("update log set v = (v::int + 1000)::text where n % 3 = 0");
+      await database.caughtUp();
+    }
+  })();
+  let last: Awaited<ReturnType<typeof write>> | undefined;
+  for (let n = 0; n < 150; n++) {
+    last = await write(site, insert(n, "1"));
+    acknowledged = n + 1;
+    if (n % 3 === 1) last = await write(site, update(n, "2"));
+    if (n % 30 === 0) {
+      link.cut();
+      link.heal();
+    }
+  }
+  if (last) await home(site, last);
+  writing = false;
+  await Promise.all([reader, changing]);
+  expect(problems).toEqual([]);
+  expect(seen.size).toBe(150);
+});

@@ -1,0 +1,167 @@
+import { randomUUID } from "node:crypto";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Site } from "../../src/site/site.ts";
+import { home, mutation, openSite, type RunningSite, read, request } from "../support/sites.ts";
+import { createDatabase, type TestDatabase } from "../support/test-database.ts";
+
+let database: TestDatabase;
+let running: RunningSite;
+let site: Site;
+
+beforeEach(async () => {
+  database = await createDatabase();
+  await database.onPrimary(
+    "create table log (n int primary key, v text, w numeric(6,2) default 1.5, x timestamptz default now())",
+  );
+  await database.caughtUp();
+  running = await openSite("secondary", {
+    site: database.site,
+    mainUrl: database.primaryUrl,
+    localUrl: database.standbyUrl,
+    redisUrl: database.redisUrl,
+  });
+  site = running.site;
+});
+
+afterEach(async () => {
+  await running[Symbol.asyncDispose]();
+  await database[Symbol.asyncDispose]();
+});
+
+const insert = (n: number, v = `value ${n}`) => request(mutation("insert", "log", { set: { n: `${n}`, v } }));
+const update = (n: number, v: string) => request(mutation("update", "log", { key: { n: `${n}` }, set: { v } }));
+const remove = (n: number) => request(mutation("delete", "log", { key: { n: `${n}` } }));
+const rows = async () =>
+  (await read(site, { table: "log", columns: ["n", "v"], orderBy: [{ column: "n", descending: false }] })).rows;
+
+test("G5: a write is in a merged read at once, with its defaults, while the replica does not have it", async () => {
+  await database.pauseReplay();
+  const ack = await write(site, insert(1));
+  const { header, rows } = await read(site, { table: "log" });
+  expect(header.pendingWrites).toBe(1);
+  expect(rows).toEqual([ack.rows[0]?.values]);
+  expect(rows[0]?.slice(0, 3)).toEqual(["1", "value 1", "1.50"]);
+  await database.resumeReplay();
+  await home(site, ack);
+  expect((await read(site, { table: "log" })).rows).toEqual(rows);
+  expect((await read(site, { table: "log", consistency: "main" })).rows).toEqual(rows);
+});
+
+test("G6: updates, deletes and re-inserts over rows of the replica, in order", async () => {
+  for (const n of [1, 2, 3]) await home(site, await write(site, insert(n)));
+  await database.pauseReplay();
+  await write(site, update(1, "changed"));
+  await write(site, remove(2));
+  await write(site, remove(3));
+  await write(site, insert(3, "again"));
+  await write(site, insert(4));
+  expect(await rows()).toEqual([
+    ["1", "changed"],
+    ["3", "again"],
+    ["4", "value 4"],
+  ]);
+  const { rows: page } = await read(site, {
+    table: "log",
+    columns: ["v"],
+    orderBy: [{ column: "v", descending: true }],
+    limit: 2n,
+    where: {
+      kind: "not",
+      condition: {
+        kind: "comparison",
+        column: "v",
+        operator: "LIKE",
+        value: { kind: "string", value: "ag%" },
+        field: "where",
+      },
+    },
+  });
+  expect(page).toEqual([["value 4"], ["changed"]]);
+});
+
+test("a write waits for APPLIED and REPLICATED as asked, and answers with its LSN", async () => {
+  const applied = await write(site, insert(1), { waitFor: "APPLIED" });
+  expect(applied).toMatchObject({ waitTimedOut: false });
+  expect(applied.status.lsn).toBeTypeOf("bigint");
+  const replicated = await write(site, insert(2), { waitFor: "REPLICATED" });
+  expect(replicated.status.state).toBe("REPLICATED");
+  await database.pauseReplay();
+  const late = await write(site, insert(3), { waitFor: "REPLICATED", waitMs: 300 });
+  expect(late.waitTimedOut).toBe(true);
+  expect(late.status.state).toBe("APPLIED");
+});
+
+test("G2: the same id again answers with the same write; with other content it is refused", async () => {
+  const requested = insert(1);
+  const first = await write(site, requested);
+  const again = await write(site, requested);
+  expect(again).toMatchObject({ duplicate: true, rows: first.rows });
+  await expect(write(site, { ...update(1, "x"), writeId: requested.writeId })).rejects.toMatchObject({
+    reason: "WRITE_ID_REUSED",
+  });
+  await home(site, first);
+  expect(await write(site, requested)).toMatchObject({ duplicate: true, status: { state: "REPLICATED" } });
+  expect(await database.onPrimary("select count(*)::int as n from log")).toEqual([{ n: 1 }]);
+});
+
+test("what the merged view shows to be wrong is refused at once, and nothing is stored", async () => {
+  await database.pauseReplay();
+  await write(site, insert(1));
+  await expect(write(site, insert(1))).rejects.toMatchObject({
+    reason: "ROW_EXISTS",
+    field: "mutations[0].insert.values",
+  });
+  await expect(write(site, update(9, "x"))).rejects.toMatchObject({
+    reason: "ROW_NOT_FOUND",
+    field: "mutations[0].update.key",
+  });
+  await write(site, remove(1));
+  await expect(write(site, update(1, "x"))).rejects.toMatchObject({ reason: "ROW_NOT_FOUND" });
+  expect(site.status.value.buffer?.retainedWrites ?? 0).toBeLessThanOrEqual(2);
+});
+
+test("direct mode is refused while the local database is a replica", async () => {
+  await expect(write(site, insert(1), { mode: "direct" })).rejects.toMatchObject({ reason: "LOCAL_READ_ONLY" });
+});
+
+test("G10: a read with the token of a write waits for it, or says that it did not come in time", async () => {
+  const ack = await write(site, insert(1));
+  expect((await read(site, { table: "log", columns: ["n"], consistency: "local", token: ack.token })).rows).toEqual([
+    ["1"],
+  ]);
+  expect((await read(site, { table: "log", columns: ["n"], consistency: "main", token: ack.token })).rows).toEqual([
+    ["1"],
+  ]);
+  await database.pauseReplay();
+  const late = await write(site, insert(2));
+  expect((await read(site, { table: "log", token: late.token })).rows).toHaveLength(2);
+  const parts = site.query(
+    {
+      table: "log",
+      columns: [],
+      where: undefined,
+      orderBy: [],
+      limit: undefined,
+      consistency: "local",
+      token: late.token,
+      batchSize: 10,
+    },
+    { timeoutMs: 200, signal: new AbortController().signal },
+  );
+  await expect(Array.fromAsync(parts)).rejects.toMatchObject({ reason: "NOT_FRESH_IN_TIME" });
+  await expect(read(site, { table: "log", token: Buffer.from("nonsense") })).rejects.toMatchObject({
+    reason: "INVALID_TOKEN",
+  });
+});
+
+test("followWrite tells each state until the write is home", async () => {
+  await database.pauseReplay();
+  const { status } = await write(site, insert(1), { waitFor: "APPLIED" });
+  const states: string[] = [];
+  for await (const { state } of site.followWrite(status.writeId, AbortSignal.timeout(10_000))) {
+    states.push(state);
+    if (state === "APPLIED") await database.resumeReplay();
+  }
+  expect(states).toEqual(["APPLIED", "REPLICATED"]);
+  await expect(site.getWrite(randomUUID())).rejects.toMatchObject({ reason: "WRITE_NOT_FOUND" });
+});
