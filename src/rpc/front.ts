@@ -89,8 +89,13 @@ export class Front {
       if (speaksHttp2 && length < preface.length) return;
       forget();
       socket.unshift(seen);
-      if (speaksHttp2) this.#http2.emit("connection", socket);
-      else for (const listener of this.#toHttp1) listener.call(this.#http1, socket);
+      if (speaksHttp2) {
+        // As HTTP/2 servers have it; HTTP/1.1 ones keep it open, and then a client that died is not noticed.
+        socket.allowHalfOpen = false;
+        this.#http2.emit("connection", socket);
+      } else {
+        for (const listener of this.#toHttp1) listener.call(this.#http1, socket);
+      }
     };
     this.#undecided.add(socket);
     socket.on("readable", look).on("error", drop).once("close", forget);

@@ -161,6 +161,7 @@ const filesTable: Table = (() => {
     cast: "",
     base: kind === "text" ? "text" : "int8",
     typtype: "b",
+    domain: false,
     kind,
     array: false,
     delimiter: ",",
