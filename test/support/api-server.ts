@@ -1,6 +1,7 @@
 import { createWriteStream, type WriteStream } from "node:fs";
 import { join } from "node:path";
 import { Child } from "./child.ts";
+import { eventually } from "./eventually.ts";
 
 export interface ApiServerOptions {
   /** The service's configuration, by its environment names. */
@@ -71,6 +72,15 @@ export class ApiServer implements AsyncDisposable {
     this.#port = started;
   }
 
+  /** Resolves when every service of the server can do its work. */
+  async ready(): Promise<void> {
+    await eventually(
+      async () => (this.running ? await this.#health() : `ended: ${this.#lines.join("\n")}`),
+      (health) => typeof health === "object" && Object.values(health.services).every(({ serving }) => serving),
+      { timeoutMs: 30_000, everyMs: 20, what: `that the server on port ${this.#port} is ready` },
+    );
+  }
+
   /** SIGTERM: the server finishes what it has begun. */
   async stop(): Promise<void> {
     await this.#end("SIGTERM");
@@ -88,6 +98,11 @@ export class ApiServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+  }
+
+  async #health(): Promise<{ services: Record<string, { serving: boolean }> }> {
+    const response = await fetch(`${this.baseUrl}/healthz`, { headers: { connection: "close" } });
+    return (await response.json()) as { services: Record<string, { serving: boolean }> };
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {

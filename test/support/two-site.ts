@@ -120,7 +120,9 @@ export class TwoSite implements AsyncDisposable {
     const mainThroughLink = await link.forward(pair.primary);
     link.setRoundTrip(options.roundTripMs ?? 0);
     const site = new TwoSite({ pair, redis, link, mainThroughLink, logs, stack, options });
-    if (options.servers ?? true) await Promise.all([site.main.start(), site.secondary.start()]);
+    if (options.servers ?? true) {
+      await Promise.all([site.main, site.secondary].map((server) => server.start().then(() => server.ready())));
+    }
     return site;
   }
 
