@@ -5,7 +5,7 @@ import { PartState, type ReplicationStatus } from "../gen/ts/opsdb/v1/replicatio
 import type { Value } from "../gen/ts/opsdb/v1/value_pb.ts";
 import { WriteState } from "../gen/ts/opsdb/v1/write_pb.ts";
 import { sql } from "../test/support/sql.ts";
-import { secondarySiteName, TwoSite } from "../test/support/two-site.ts";
+import { secondarySiteName, startTwoSite, type TwoSite } from "../test/support/two-site.ts";
 import { ExpectedRows } from "./expected-rows.ts";
 import { insert, remove, update, upsert } from "./mutations.ts";
 import { type Acknowledged, type MutationInit, SiteClient } from "./site-client.ts";
@@ -40,7 +40,7 @@ async function night(): Promise<void> {
   story.chapter("Two sites");
   const begin = performance.now();
   const sites = stack.use(
-    await TwoSite.start({ roundTripMs, fsync: true, env: { secondary: { MAIN_TIMEOUT_MS: "3000" } } }),
+    await startTwoSite({ roundTripMs, fsync: true, env: { secondary: { MAIN_TIMEOUT_MS: "3000" } } }),
   );
   const far = stack.use(new SiteClient(sites.secondary.baseUrl));
   const cologne = stack.use(new SiteClient(sites.main.baseUrl));

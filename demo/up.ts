@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { TwoSite } from "../test/support/two-site.ts";
+import { startTwoSite } from "../test/support/two-site.ts";
 import { startLinkControl } from "./link-control.ts";
 import { stopSignal } from "./stop-signal.ts";
 
@@ -15,7 +15,7 @@ const stopped = stopSignal();
 await using stack = new AsyncDisposableStack();
 const starting = performance.now();
 const sites = stack.use(
-  await TwoSite.start({
+  await startTwoSite({
     roundTripMs: Number(options["round-trip"]),
     fsync: true,
     ...(options.logs && { logs: options.logs }),

@@ -52,7 +52,7 @@ export class TwoSite implements AsyncDisposable {
   readonly #stack: AsyncDisposableStack;
   readonly #environments: Record<SiteRole, Record<string, string>>;
 
-  private constructor(parts: {
+  constructor(parts: {
     pair: PostgresPair;
     redis: RedisServer;
     link: Link;
@@ -92,40 +92,6 @@ export class TwoSite implements AsyncDisposable {
     this.secondary = this.#server("secondary", "secondary");
   }
 
-  static async start(options: TwoSiteOptions = {}): Promise<TwoSite> {
-    const stack = new AsyncDisposableStack();
-    try {
-      return await TwoSite.#assemble(stack, options);
-    } catch (error) {
-      await stack.disposeAsync();
-      throw error;
-    }
-  }
-
-  static async #assemble(stack: AsyncDisposableStack, options: TwoSiteOptions): Promise<TwoSite> {
-    const logs =
-      options.logs ?? stack.adopt(temporaryDirectory(), (path) => rmSync(path, { recursive: true, force: true }));
-    mkdirSync(logs, { recursive: true });
-    const link = stack.use(new Link());
-    const [pair, redis] = await Promise.all([
-      startPair({
-        fsync: options.fsync ?? false,
-        standbyVia: (primary) => link.forward(primary),
-      }).then((it) => stack.use(it)),
-      startRedisServer({ config: options.redis ?? {} }).then((it) => stack.use(it)),
-    ]);
-    await sql(pair.primary.url, `create database ${databaseName}`);
-    await prepareDatabase(pair.primary.urlOf(databaseName));
-    await pair.standby.caughtUp();
-    const mainThroughLink = await link.forward(pair.primary);
-    link.setRoundTrip(options.roundTripMs ?? 0);
-    const site = new TwoSite({ pair, redis, link, mainThroughLink, logs, stack, options });
-    if (options.servers ?? true) {
-      await Promise.all([site.main, site.secondary].map((server) => server.start().then(() => server.ready())));
-    }
-    return site;
-  }
-
   /** URLs of the observatory's database. */
   get urls(): { main: string; secondary: string } {
     return { main: this.primary.urlOf(databaseName), secondary: this.standby.urlOf(databaseName) };
@@ -148,6 +114,41 @@ export class TwoSite implements AsyncDisposable {
   #server(role: SiteRole, name: string): ApiServer {
     return this.#stack.use(new ApiServer({ env: this.#environments[role], log: join(this.logs, `${name}.log`) }));
   }
+}
+
+/** Starts both sites. Resolves when every service can do its work, or, without servers, when the standby has the schema. */
+export async function startTwoSite(options: TwoSiteOptions = {}): Promise<TwoSite> {
+  const stack = new AsyncDisposableStack();
+  try {
+    return await assemble(stack, options);
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+async function assemble(stack: AsyncDisposableStack, options: TwoSiteOptions): Promise<TwoSite> {
+  const logs =
+    options.logs ?? stack.adopt(temporaryDirectory(), (path) => rmSync(path, { recursive: true, force: true }));
+  mkdirSync(logs, { recursive: true });
+  const link = stack.use(new Link());
+  const [pair, redis] = await Promise.all([
+    startPair({
+      fsync: options.fsync ?? false,
+      standbyVia: (primary) => link.forward(primary),
+    }).then((it) => stack.use(it)),
+    startRedisServer({ config: options.redis ?? {} }).then((it) => stack.use(it)),
+  ]);
+  await sql(pair.primary.url, `create database ${databaseName}`);
+  await prepareDatabase(pair.primary.urlOf(databaseName));
+  await pair.standby.caughtUp();
+  const mainThroughLink = await link.forward(pair.primary);
+  link.setRoundTrip(options.roundTripMs ?? 0);
+  const site = new TwoSite({ pair, redis, link, mainThroughLink, logs, stack, options });
+  if (options.servers ?? true) {
+    await Promise.all([site.main, site.secondary].map((server) => server.start().then(() => server.ready())));
+  }
+  return site;
 }
 
 function database(prefix: "MAIN" | "LOCAL", { host, port }: Address): Record<string, string> {
