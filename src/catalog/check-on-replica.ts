@@ -1,7 +1,8 @@
 import { OpsDbError } from "../errors.ts";
+import type { Statement } from "../postgres/connection.ts";
 import { quoteIdentifier as quote } from "../postgres/quote.ts";
 import { messageOf, sqlstateOf } from "../postgres/sqlstate.ts";
-import { unnest } from "../postgres/statement.ts";
+import { named, unnest } from "../postgres/statement.ts";
 import type { TextValue } from "../value.ts";
 import type { Mutation, Write } from "../write.ts";
 import { parseArrayText } from "./array-text.ts";
@@ -11,7 +12,7 @@ import type { Unchecked } from "./unchecked.ts";
 
 /** What checkOnReplica needs of a pg Pool or Client: outside of a transaction, with the service's session settings. */
 export interface ReplicaSource {
-  query(query: { text: string; values: unknown[]; rowMode: "array" }): Promise<{ rows: unknown[][] }>;
+  query(query: { name?: string; text: string; values: unknown[]; rowMode: "array" }): Promise<{ rows: unknown[][] }>;
 }
 
 /**
@@ -116,11 +117,11 @@ async function ask(source: ReplicaSource, group: readonly Question[]): Promise<T
   const [first] = group;
   if (!first) return [];
   const { text, values } = statementOf(first, group);
-  const { rows } = await source.query({ text, values, rowMode: "array" });
+  const { rows } = await source.query({ values, ...named(text, values), rowMode: "array" });
   return rows.map(([answers]) => parseArrayText(String(answers), ",").items as TextValue[]);
 }
 
-function statementOf({ table, columns, defaults, entries }: Question, group: readonly Question[]) {
+function statementOf({ table, columns, defaults, entries }: Question, group: readonly Question[]): Statement {
   const typed = columns.map(({ name, type }, i) => `v.c${i}::${storedCast(type)} as ${quote(name)}`);
   const filled = defaults.map((c) => `(${c.defaultExpression})::${c.type.castWithModifier} as ${quote(c.name)}`);
   const asked = entries.map((entry) => {
@@ -131,12 +132,11 @@ function statementOf({ table, columns, defaults, entries }: Question, group: rea
   // A row without values still is a row; c0 also keeps the rows in the order of the questions.
   const order = group.map((_, i) => String(i));
   const source = unnest("v", columns.length + 1, 0);
-  return {
-    text:
-      `select array[${asked.join(", ")}]::text from (select ${[...typed, ...filled].join(", ")} ` +
+  return named(
+    `select array[${asked.join(", ")}]::text from (select ${[...typed, ...filled].join(", ")} ` +
       `from ${source} order by v.c${columns.length}::bigint) ${quote(table.table)}`,
-    values: [...columns.map((_, c) => group.map((question) => question.values[c] ?? null)), order],
-  };
+    [...columns.map((_, c) => group.map((question) => question.values[c] ?? null)), order],
+  );
 }
 
 /** An explicit cast would pad or cut bits, which an insert refuses; their length is main's to check. */

@@ -112,7 +112,8 @@ class MutationCompleter {
         throw invalidField(`column ${name} is not part of the primary key`, pathOf(keyPath, name));
     }
     const key = this.#table.primaryKey.map((name) => {
-      const value = this.#mutation.key[name];
+      // Own properties alone: a column may be called "constructor".
+      const value = Object.hasOwn(this.#mutation.key, name) ? this.#mutation.key[name] : undefined;
       if (value === undefined) throw this.#missingKey(name, keyPath);
       return this.#encode(this.#column(name, keyPath), value, keyPath);
     });
