@@ -116,8 +116,8 @@ async function askGroup(source: ReplicaSource, group: readonly Question[]): Prom
 async function ask(source: ReplicaSource, group: readonly Question[]): Promise<TextValue[][]> {
   const [first] = group;
   if (!first) return [];
-  const { text, values } = statementOf(first, group);
-  const { rows } = await source.query({ values, ...named(text, values), rowMode: "array" });
+  const { name = "", text, values = [] } = statementOf(first, group);
+  const { rows } = await source.query({ name, text, values, rowMode: "array" });
   return rows.map(([answers]) => parseArrayText(String(answers), ",").items as TextValue[]);
 }
 

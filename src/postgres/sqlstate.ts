@@ -72,6 +72,7 @@ export function rejectionOf(error: unknown, mutation?: number): Rejection {
 export function messageOf(error: unknown): string {
   if (error instanceof pg.DatabaseError) return error.detail ? `${error.message} (${error.detail})` : error.message;
   if (error instanceof AggregateError) return error.errors.map(messageOf).join("; ");
+  if (error instanceof DOMException && error.name === "TimeoutError") return "no answer in time";
   return error instanceof Error ? error.message : String(error);
 }
 

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Site } from "../../src/site/site.ts";
 import { eventually } from "../support/eventually.ts";
 import { Link } from "../support/link.ts";
-import { home, mutation, openSite, read, request, type RunningSite, write } from "../support/sites.ts";
+import { home, mutation, openSite, type RunningSite, read, request, write } from "../support/sites.ts";
 import { createDatabase, type TestDatabase } from "../support/test-database.ts";
 
 let database: TestDatabase;
@@ -34,7 +34,8 @@ afterEach(async () => {
 
 const insert = (n: number, v = `value ${n}`) => request(mutation("insert", "log", { set: { n: `${n}`, v } }));
 const update = (n: number, v: string) => request(mutation("update", "log", { key: { n: `${n}` }, set: { v } }));
-const rows = async () => (await read(site, { table: "log", columns: ["n", "v"], orderBy: [{ column: "n", descending: false }] })).rows;
+const rows = async () =>
+  (await read(site, { table: "log", columns: ["n", "v"], orderBy: [{ column: "n", descending: false }] })).rows;
 
 test("G1 G2 G3: a thousand writes made during a cut arrive once each, in order, after it heals", async () => {
   link.cut();
@@ -82,15 +83,24 @@ test("G6: where main has the key meanwhile, main's row is shown and the pending 
   link.cut();
   const ack = await write(site, insert(1, "far"));
   await write(site, insert(2, "far"));
-  expect(await rows()).toEqual([["1", "far"], ["2", "far"]]);
+  expect(await rows()).toEqual([
+    ["1", "far"],
+    ["2", "far"],
+  ]);
   await database.onPrimary("insert into log (n, v) values (1, 'main')");
   await database.caughtUp();
-  expect(await rows()).toEqual([["1", "main"], ["2", "far"]]);
+  expect(await rows()).toEqual([
+    ["1", "main"],
+    ["2", "far"],
+  ]);
   link.heal();
   const states = [];
   for await (const status of site.followWrite(ack.status.writeId, AbortSignal.timeout(10_000))) states.push(status);
   expect(states.at(-1)).toMatchObject({ state: "REJECTED", rejection: { reason: "ROW_EXISTS" } });
-  expect(await rows()).toEqual([["1", "main"], ["2", "far"]]);
+  expect(await rows()).toEqual([
+    ["1", "main"],
+    ["2", "far"],
+  ]);
 });
 
 test("G6: an applied value does not cover what main wrote later", async () => {

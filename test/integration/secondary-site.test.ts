@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Site } from "../../src/site/site.ts";
-import { home, mutation, openSite, type RunningSite, read, request } from "../support/sites.ts";
+import { home, mutation, openSite, type RunningSite, read, request, write } from "../support/sites.ts";
 import { createDatabase, type TestDatabase } from "../support/test-database.ts";
 
 let database: TestDatabase;
