@@ -50,6 +50,7 @@ export class TwoSite implements AsyncDisposable {
   readonly secondary: ApiServer;
   readonly logs: string;
   readonly #stack: AsyncDisposableStack;
+  readonly #servers: ApiServer[] = [];
   readonly #environments: Record<SiteRole, Record<string, string>>;
 
   constructor(parts: {
@@ -107,12 +108,16 @@ export class TwoSite implements AsyncDisposable {
     return { ...this.#environments[role] };
   }
 
+  /** The servers end first, all at once, while what they need is still there. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#servers.map((server) => server.stop()));
     await this.#stack.disposeAsync();
   }
 
   #server(role: SiteRole, name: string): ApiServer {
-    return this.#stack.use(new ApiServer({ env: this.#environments[role], log: join(this.logs, `${name}.log`) }));
+    const server = new ApiServer({ env: this.#environments[role], log: join(this.logs, `${name}.log`) });
+    this.#servers.push(server);
+    return server;
   }
 }
 
@@ -146,6 +151,8 @@ async function assemble(stack: AsyncDisposableStack, options: TwoSiteOptions): P
   link.setRoundTrip(options.roundTripMs ?? 0);
   const site = new TwoSite({ pair, redis, link, mainThroughLink, logs, stack, options });
   if (options.servers ?? true) {
+    stack.use(site.main);
+    stack.use(site.secondary);
     await Promise.all([site.main, site.secondary].map((server) => server.start().then(() => server.ready())));
   }
   return site;
