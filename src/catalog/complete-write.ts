@@ -60,6 +60,8 @@ class MutationCompleter {
   readonly #options: CompleterOptions;
   /** Path of the mutation. */
   readonly #path: string;
+  /** Columns that the local database may fill in. */
+  readonly #defaults: string[] = [];
 
   constructor(options: CompleterOptions) {
     this.#table = options.table;
@@ -176,6 +178,7 @@ class MutationCompleter {
     if (!hasDefault) return column.nullable ? null : this.#nothing(column, path);
     if (isKey && !generateAtMain) throw this.#missingKey(column.name, path);
     if (column.identity === "none" && !generateAtMain) {
+      this.#defaults.push(column.name);
       this.#options.unchecked.push({
         kind: "default",
         mutation: index,
@@ -222,8 +225,7 @@ class MutationCompleter {
   #listChecks({ operation, columns }: Mutation): void {
     if (operation === "delete") return;
     const { unchecked, index } = this.#options;
-    const present = new Set([...columns, ...(operation === "update" ? this.#table.primaryKey : [])]);
-    for (const entry of unchecked) if (entry.kind === "default" && entry.mutation === index) present.add(entry.column);
+    const present = new Set([...columns, ...(operation === "update" ? this.#table.primaryKey : []), ...this.#defaults]);
     for (const check of this.#table.checks) {
       const touched = operation !== "update" || check.columns.some((name) => columns.includes(name));
       if (!touched || !check.columns.every((name) => present.has(name))) continue;
