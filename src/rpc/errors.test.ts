@@ -6,7 +6,7 @@ import { type ServiceError, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/ts/google/rpc/error_details_pb.ts";
 import { ErrorReason } from "../../gen/ts/opsdb/v1/error_reason_pb.ts";
-import type { QueryRequestSchema } from "../../gen/ts/opsdb/v1/query_pb.ts";
+import type { Consistency, QueryRequestSchema } from "../../gen/ts/opsdb/v1/query_pb.ts";
 import { QueryService } from "../../gen/ts/opsdb/v1/query_service_pb.ts";
 import { ReplicationService } from "../../gen/ts/opsdb/v1/replication_service_pb.ts";
 import { type WriteMode, WriteRequestSchema } from "../../gen/ts/opsdb/v1/write_pb.ts";

@@ -17,7 +17,7 @@ test.each([
   ["2026-11-23 00:00:00-04", Date.UTC(2026, 10, 23, 4) / 1000, 0],
   ["1880-01-01 00:19:32+00:19:32", Date.UTC(1880, 0, 1) / 1000, 0],
 ])("%s is exact", (text, seconds, nanos) => {
-  expect(parseTimestamp(text)).toEqual({ seconds: BigInt(seconds), nanos });
+  expect(parseTimestamp(text)).toEqual({ seconds, nanos });
 });
 
 test("every day of four centuries agrees with Date", () => {
@@ -25,7 +25,7 @@ test("every day of four centuries agrees with Date", () => {
     const date = new Date(Date.UTC(1800, 0, 1 + day));
     const text = date.toISOString().slice(0, 10);
     const instant = parseTimestamp(`${text} 00:00:00+00`);
-    if (instant?.seconds !== BigInt(date.getTime() / 1000)) expect.fail(`${text} is read as ${instant?.seconds}`);
+    if (instant?.seconds !== date.getTime() / 1000) expect.fail(`${text} is read as ${instant?.seconds}`);
   }
 });
 

@@ -1,6 +1,6 @@
 /** An instant as seconds since 1970-01-01T00:00:00Z and nanoseconds 0..999,999,999. */
 export interface Instant {
-  seconds: bigint;
+  seconds: number;
   nanos: number;
 }
 
@@ -14,26 +14,35 @@ export const maxSeconds = 253402300799;
  * Undefined for what a Timestamp cannot hold: the infinities, BC, and years after 9999.
  */
 export function parseTimestamp(text: string): Instant | undefined {
-  if (text.length < 19 || text[4] !== "-" || text[10] !== " ") return undefined;
+  if (text.length < 19 || text.charCodeAt(4) !== dash || text.charCodeAt(10) !== space) return undefined;
   const days = daysSinceEpoch(digits(text, 0, 4), digits(text, 5, 7), digits(text, 8, 10));
   let seconds = days * 86400 + digits(text, 11, 13) * 3600 + digits(text, 14, 16) * 60 + digits(text, 17, 19);
   let nanos = 0;
   let at = 19;
-  if (text[at] === ".") {
+  if (text.charCodeAt(at) === dot) {
     let unit = 100_000_000;
     for (at += 1; isDigit(text, at); at += 1, unit /= 10) nanos += digits(text, at, at + 1) * unit;
   }
-  const sign = text[at];
-  if (sign === "+" || sign === "-") {
-    const match = /^(\d\d)(?::(\d\d))?(?::(\d\d))?$/.exec(text.slice(at + 1));
-    if (!match) return undefined;
-    const offset = Number(match[1]) * 3600 + Number(match[2] ?? 0) * 60 + Number(match[3] ?? 0);
-    seconds += sign === "+" ? -offset : offset;
-  } else if (at !== text.length) {
-    return undefined;
+  if (at !== text.length) {
+    const offset = offsetSeconds(text, at);
+    if (offset === undefined) return undefined;
+    seconds -= offset;
   }
   if (seconds < minSeconds || seconds > maxSeconds) return undefined;
-  return { seconds: BigInt(seconds), nanos };
+  return { seconds, nanos };
+}
+
+const dash = 45;
+const space = 32;
+const dot = 46;
+
+/** What follows the time: "+00" nearly always. Undefined for anything but an offset, as " BC". */
+function offsetSeconds(text: string, at: number): number | undefined {
+  if (text.length === at + 3 && text.endsWith("+00")) return 0;
+  const match = /^([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?$/.exec(text.slice(at));
+  if (!match) return undefined;
+  const seconds = Number(match[2]) * 3600 + Number(match[3] ?? 0) * 60 + Number(match[4] ?? 0);
+  return match[1] === "-" ? -seconds : seconds;
 }
 
 function digits(text: string, from: number, to: number): number {

@@ -8,6 +8,7 @@ import type { Site } from "../site/site.ts";
 import { waitBudgetMs } from "./deadline.ts";
 import { decodeQuery } from "./query-request.ts";
 import { messageRowEncoder, type RowEncoder } from "./row-encoder.ts";
+import { wireRowEncoder } from "./wire-row-encoder.ts";
 import { toDuration } from "./wire-time.ts";
 
 /** Longest run of a query without a deadline: an hour, so that a forgotten reader does not hold a snapshot for ever. */
@@ -22,7 +23,7 @@ export function queryService(site: Site): ServiceImpl<typeof QueryService> {
       for await (const part of site.query(query, { timeoutMs, signal: context.signal })) {
         switch (part.kind) {
           case "header":
-            encodeRows = messageRowEncoder(part.header.columns);
+            encodeRows = rowEncoderFor(context)(part.header.columns);
             yield response({ case: "header", value: encodeHeader(part.header) });
             break;
           case "batch":
@@ -38,6 +39,11 @@ export function queryService(site: Site): ServiceImpl<typeof QueryService> {
       }
     },
   };
+}
+
+/** Rows are most of a result, so they are written as bytes where the answer is binary. */
+function rowEncoderFor(context: HandlerContext): typeof messageRowEncoder {
+  return context.requestHeader.get("content-type")?.includes("json") ? messageRowEncoder : wireRowEncoder;
 }
 
 function response(part: pb.QueryResponse["part"]): pb.QueryResponse {

@@ -1,9 +1,9 @@
-import { NullValue } from "@bufbuild/protobuf/wkt";
+import { NullValue, type Timestamp } from "@bufbuild/protobuf/wkt";
 import type * as pb from "../../gen/ts/opsdb/v1/value_pb.ts";
 import { OpsDbError } from "../errors.ts";
 import type { TextValue, Value, ValueKind } from "../value.ts";
 import { parseArray } from "./postgres-array.ts";
-import { maxSeconds, minSeconds, parseTimestamp } from "./postgres-timestamp.ts";
+import { type Instant, maxSeconds, minSeconds, parseTimestamp } from "./postgres-timestamp.ts";
 
 /** Where a value stands in its request. A function, because only errors need the text. */
 export type FieldPath = () => string;
@@ -72,6 +72,10 @@ export function valueEncoder(column: EncodedColumn): (text: TextValue) => pb.Val
 
 type Kind = pb.Value["kind"];
 
+function timestampMessage({ seconds, nanos }: Instant): Timestamp {
+  return { $typeName: "google.protobuf.Timestamp", seconds: BigInt(seconds), nanos };
+}
+
 const scalarEncoders: Record<ValueKind, (text: string) => Kind> = {
   bool: (text) => ({ case: "boolValue", value: text === "t" || text === "true" }),
   int64: (text) => ({ case: "int64Value", value: BigInt(text) }),
@@ -81,7 +85,7 @@ const scalarEncoders: Record<ValueKind, (text: string) => Kind> = {
   timestamp: (text) => {
     const instant = parseTimestamp(text);
     if (instant === undefined) return { case: "stringValue", value: text };
-    return { case: "timestampValue", value: { $typeName: "google.protobuf.Timestamp", ...instant } };
+    return { case: "timestampValue", value: timestampMessage(instant) };
   },
   uuid: (text) => ({ case: "uuidValue", value: text }),
   json: (text) => ({ case: "jsonValue", value: text }),
