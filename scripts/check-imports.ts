@@ -38,7 +38,9 @@ for (const file of globSync("src/**/*.ts").sort()) {
       if (!test && rule.broken(file, to)) problems.push(`${file} imports ${to}: ${rule.says}`);
     }
   }
-  if (!test && file !== "src/config.ts" && /\bprocess\.env\b/.test(text)) {
+  // The entry point hands the environment over; what it means is read in one place.
+  const mayNameIt = test || file === "src/config.ts" || file === "src/cli.ts";
+  if (!mayNameIt && /\bprocess\.env\b/.test(text)) {
     problems.push(`${file}: process.env is read in src/config.ts alone`);
   }
 }
