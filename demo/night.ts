@@ -8,7 +8,7 @@ import { sql } from "../test/support/sql.ts";
 import { secondarySiteName, startTwoSite, type TwoSite } from "../test/support/two-site.ts";
 import { ExpectedRows } from "./expected-rows.ts";
 import { insert, remove, update, upsert } from "./mutations.ts";
-import { type Acknowledged, type MutationInit, SiteClient } from "./site-client.ts";
+import { type Acknowledged, type MutationInit, type Row, SiteClient } from "./site-client.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { ms, quantile, Story } from "./story.ts";
 import { bytes, double, integer, json, list, numeric, text, time, uuid } from "./values.ts";
@@ -48,14 +48,33 @@ async function night(): Promise<void> {
     `primary and main API in Cologne; replica, Redis and API at the telescope; up in ${ms(performance.now() - begin)}`,
   );
   story.tell(`the link between them takes ${roundTripMs} ms there and back, for the WAL stream too`);
-  // The first call of a connection pays for its making; the times below are those of the calls that follow.
-  await Promise.all([far.query("telescopes"), cologne.query("telescopes")]);
 
+  await dusk(far, cologne);
   await observationBegins(far);
   await observationEnds(far);
   const { lost, refusedId } = await linkIsCut(sites, far, cologne);
   await linkHeals(sites, far, { lost, refusedId });
   await morning(sites, far, cologne, refusedId);
+}
+
+/** Also warms everything up: a first call pays for connections and for plans. */
+async function dusk(far: SiteClient, cologne: SiteClient): Promise<void> {
+  story.chapter("18:30, dusk: the weather station reports");
+  await cologne.query("telescopes");
+  for (let minute = 0; minute < 10; minute++) {
+    await write(far, [weather(minute - 600)]);
+    await ofThisNight(far, "weather_samples");
+  }
+  const last = await write(far, [weather(-590)], WriteState.REPLICATED);
+  story.tell(`the last sample's answer was asked to wait until the replica has it: ${ms(last.ms)}`);
+  story.same("it did", last.response.status?.state, WriteState.REPLICATED);
+  const local = await ofThisNight(far, "weather_samples", Consistency.LOCAL);
+  story.same(
+    "the replica alone has all samples",
+    expected.seen("weather_samples", local.rows),
+    expected.of("weather_samples"),
+  );
+  latencies.length = 0;
 }
 
 async function observationBegins(far: SiteClient): Promise<void> {
@@ -79,7 +98,7 @@ async function observationBegins(far: SiteClient): Promise<void> {
       executed_obs_unit_id: uuid(observationId),
       name: text(`OrionKL_${observationId.slice(0, 8)}.tar`),
     }),
-    ...[1, 2, 3].map((n) => rawFile(n)),
+    ...[201, 202, 203].map(rawFile),
   ];
   const { response, ms: took } = await write(far, mutations);
   const id = response.status?.writeId ?? "";
@@ -279,8 +298,12 @@ async function statusUntil(
 }
 
 /** Writes, and keeps what the answer promises. */
-async function write(far: SiteClient, mutations: MutationInit[]): Promise<Acknowledged> {
-  const answer = await far.write(mutations);
+async function write(
+  far: SiteClient,
+  mutations: MutationInit[],
+  waitFor: WriteState = WriteState.ACCEPTED,
+): Promise<Acknowledged> {
+  const answer = await far.write(mutations, { waitFor });
   expected.apply(mutations, answer.response);
   acknowledged.push(answer.response.status?.writeId ?? "");
   latencies.push(answer.ms);
@@ -289,42 +312,33 @@ async function write(far: SiteClient, mutations: MutationInit[]): Promise<Acknow
 
 /** Files, weather, corrections and removals, as they come in a night. */
 function duringTheCut(n: number): MutationInit[] {
-  const sampledAt = time(new Date(Date.parse("2026-11-20T04:30:00Z") + n * 60_000));
+  const observation = { id: uuid(observationId) };
   switch (n % 5) {
     case 0:
-      return [
-        upsert("weather_samples", {
-          station: text("cerro"),
-          sampled_at: sampledAt,
-          pwv_mm: double(0.4 + n / 1000),
-          temperature_c: numeric("-7.25"),
-        }),
-      ];
+      return [weather(n)];
     case 1:
-      return [
-        update(
-          "executed_obs_units",
-          { id: uuid(observationId) },
-          { remark: text(`checked ${n} times`), tau: double(n / 1000) },
-        ),
-      ];
+      return [update("executed_obs_units", observation, { remark: text(`checked ${n} times`), tau: double(n / 1000) })];
     case 2:
-      // The sample of two writes before.
-      return [
-        remove("weather_samples", {
-          station: text("cerro"),
-          sampled_at: time(new Date(Date.parse("2026-11-20T04:30:00Z") + (n - 2) * 60_000)),
-        }),
-        rawFile(100 + n),
-      ].slice(n % 10 === 2 ? 0 : 1);
+      // Every second sample is taken back.
+      return n % 10 === 2 ? [rawFile(n), remove("weather_samples", sampleKey(n - 2))] : [rawFile(n)];
     case 3:
-      return [
-        rawFile(100 + n),
-        update("raw_data_packages", { id: uuid(packageId) }, { size_bytes: integer(3_221_225_472 + n) }),
-      ];
+      return [rawFile(n), update("raw_data_packages", { id: uuid(packageId) }, { size_bytes: integer(3e9 + n) })];
     default:
-      return [rawFile(100 + n)];
+      return [rawFile(n)];
   }
+}
+
+function weather(minute: number): MutationInit {
+  return upsert("weather_samples", {
+    ...sampleKey(minute),
+    temperature_c: numeric("-7.25"),
+    wind_speed_m_s: double(4.5),
+    pwv_mm: double(0.4 + minute / 10_000),
+  });
+}
+
+function sampleKey(minute: number): Row {
+  return { station: text("cerro"), sampled_at: time(new Date(Date.parse("2026-11-20T04:30:00Z") + minute * 60_000)) };
 }
 
 function rawFile(n: number): MutationInit {
