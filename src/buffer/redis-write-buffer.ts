@@ -216,11 +216,10 @@ export class RedisWriteBuffer implements AsyncDisposable {
         await this.#commands.xadd(this.#stream, formatPosition(position), "i", writeId, "w", payload);
     }
     if (knownTo > generated && knownTo > this.writes.last) {
-      if (generated > 0n || this.writes.last > 0n)
-        this.#options.logger.error(
-          { generated: formatPosition(generated), knownTo: formatPosition(knownTo) },
-          "the databases know later writes of this site than Redis does: it was restored from an older copy or emptied",
-        );
+      this.#options.logger.error(
+        { generated: formatPosition(generated), knownTo: formatPosition(knownTo) },
+        "the databases know later writes of this site than Redis does: it was restored from an older copy or emptied, and writes that had not been applied are lost",
+      );
       await this.#moveTo(knownTo);
     }
   }

@@ -40,6 +40,9 @@ const settings = {
   lock_timeout: "10000",
 };
 
+/** The most writes whose outcome is asked for after a reconnection; the replica tells those of the others. */
+const OUTCOMES = 10_000;
+
 interface InFlight {
   batch: Batch;
   done: Promise<Outcome>;
@@ -133,6 +136,7 @@ export class Processor {
         settings,
       });
       const { applier, cursor } = await this.#takeCursor(connection);
+      await this.#learnOutcomes(connection, cursor);
       this.#moveCursor(cursor);
       await this.#drain(applier, AbortSignal.any([signal, lost.signal]), backoff);
     } finally {
@@ -148,6 +152,24 @@ export class Processor {
       applier: { connection, site: this.#options.site, token },
       cursor: parsePosition(position),
     };
+  }
+
+  /** What became of writes whose answer was lost, or that another processor has applied: their ledger rows tell. */
+  async #learnOutcomes(connection: PipelinedConnection, cursor: Position): Promise<void> {
+    const { writes } = this.#options.buffer;
+    const open = writes.unprovenUpTo(cursor, OUTCOMES).filter(({ state }) => state === "ACCEPTED");
+    if (open.length === 0) return;
+    const { rows } = await connection.query(readLedger(open.map(({ writeId }) => writeId)));
+    const outcomes = new Map(rows.map(parseLedgerRow).map((row) => [row.writeId, row]));
+    for (const entry of open) {
+      const row = outcomes.get(entry.writeId);
+      if (!row || entry.state !== "ACCEPTED") continue;
+      if (row.rejection) writes.reject(entry, row.rejection, row.appliedAt);
+      else {
+        entry.state = "APPLIED";
+        entry.appliedAt = row.appliedAt;
+      }
+    }
   }
 
   async #drain(applier: Applier, signal: AbortSignal, backoff: Backoff): Promise<void> {

@@ -84,11 +84,12 @@ export class LsnTracker {
         const { local, site, timeoutMs } = this.#options;
         const timely = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
         const state = await readLocalState(local, site, timely);
+        this.state.set(state);
         if (this.#options.writes) await this.#prove(this.#options.writes, state.cursor, timely);
         this.part.set("RUNNING");
-        this.state.set(state);
       } catch (error) {
-        if (this.part.status.state === "RUNNING")
+        if (signal.aborted) return;
+        if (this.part.status.reason !== messageOf(error))
           this.#options.logger.warn({ error }, "the local database cannot be followed");
         this.part.set("RETRYING", messageOf(error), this.#options.idlePollMs);
         await sleep(Math.min(this.#options.idlePollMs, 250), signal).catch(() => {});
@@ -129,10 +130,11 @@ export class LsnTracker {
       const rows = await queryRows(this.#options.local, signal, readLedger(ids));
       const found = new Map(rows.map(parseLedgerRow).map((row) => [row.writeId, row]));
       let provenTo = this.#proven;
+      let missing: string | undefined;
       for (const entry of page) {
         const row = found.get(entry.writeId);
         if (!row) {
-          this.#options.logger.error({ writeId: entry.writeId }, "the cursor has passed a write that has no ledger row");
+          missing = entry.writeId;
           break;
         }
         if (row.rejection) writes.reject(entry, row.rejection, row.appliedAt);
@@ -145,7 +147,7 @@ export class LsnTracker {
       writes.prove(provenTo);
       this.#proven = provenTo;
       this.#options.changed();
-      if (provenTo !== last.position) return;
+      if (missing !== undefined) throw new Error(`the cursor has passed write ${missing}, which has no ledger row`);
     }
     if (cursor > this.#proven) this.#proven = cursor;
   }

@@ -216,16 +216,22 @@ export class SecondarySite implements Site {
     });
   }
 
-  /** Stops when the signal says so: first the processor and the followers, then the connections (dispose). */
+  /** Stops in this order: the processor, which gives its lease back, and the followers; then the buffer. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([
-      this.#buffer.run(signal, () => this.#knownPosition()),
-      this.#catalog.run(signal),
-      this.#tracker.run(signal),
-      this.#processor.run(signal),
-      this.#mainWatch.run(signal),
-      this.#trim(signal),
-    ]);
+    const buffering = new AbortController();
+    const buffer = this.#buffer.run(buffering.signal, () => this.#knownPosition());
+    try {
+      await Promise.all([
+        this.#catalog.run(signal),
+        this.#tracker.run(signal),
+        this.#processor.run(signal),
+        this.#mainWatch.run(signal),
+        this.#trim(signal),
+      ]);
+    } finally {
+      buffering.abort(new Error("stopping"));
+      await buffer;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -357,10 +363,11 @@ export class SecondarySite implements Site {
 
   /** The highest position that the databases speak of: the buffer must never give it again. */
   async #knownPosition(): Promise<Position> {
-    const state = this.#tracker.state.value;
-    const replica = state?.cursor ?? START;
+    // The replica is asked once, shortly: while it is away there is only what this process has seen.
+    const first = this.#tracker.state.until((seen) => seen !== undefined, AbortSignal.timeout(1_000));
+    const replica = (await first.catch(() => undefined))?.cursor ?? START;
     const main = this.#processor.cursor;
-    return await Promise.resolve(replica > main ? replica : main);
+    return replica > main ? replica : main;
   }
 
   async #trim(signal: AbortSignal): Promise<void> {
