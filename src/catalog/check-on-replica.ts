@@ -7,6 +7,7 @@ import type { TextValue } from "../value.ts";
 import type { Mutation, Write } from "../write.ts";
 import { parseArrayText } from "./array-text.ts";
 import { type Catalog, type Column, type ColumnType, columnOf, type Table } from "./catalog.ts";
+import { checkViolation } from "./decide-check.ts";
 import { invalidValue } from "./encode-value.ts";
 import type { Unchecked } from "./unchecked.ts";
 
@@ -174,10 +175,7 @@ function refuseViolations({ table, entries }: Question, answers: readonly TextVa
   entries.forEach((entry, i) => {
     if (entry.kind !== "check" || answers[i] !== "false") return;
     const check = table.checks.find(({ name }) => name === entry.check);
-    throw new OpsDbError("CHECK_VIOLATION", `the row violates ${entry.check}: ${check?.expression}`, {
-      field: check?.columns.length === 1 ? `${entry.field}[${JSON.stringify(check.columns[0])}]` : entry.field,
-      metadata: { table: table.name, constraint: entry.check },
-    });
+    if (check) throw checkViolation(table, check, entry.field);
   });
 }
 

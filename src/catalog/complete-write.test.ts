@@ -45,7 +45,8 @@ const runs = table(
   {
     primaryKey: ["id"],
     checks: [
-      { name: "runs_ratio", expression: "(ratio > 0)", columns: ["ratio"] },
+      { name: "runs_ratio", expression: "(ratio > (0)::numeric)", columns: ["ratio"] },
+      { name: "runs_score", expression: "(sqrt(score) < (10)::double precision)", columns: ["score"] },
       { name: "runs_label", expression: "(label <> name)", columns: ["name", "label"] },
       { name: "runs_double", expression: "(double_ratio < 9)", columns: ["double_ratio"] },
     ],
@@ -144,12 +145,12 @@ test("an explicit NULL stays NULL where it may be, whatever the default", () => 
   expect(row(mutation("insert", "runs", { values: { name: s("a"), day: NULL } })).day).toBeNull();
 });
 
-test("what memory cannot tell is listed: defaults, unknown types, checks whose columns are all there", () => {
+test("what memory cannot tell is listed: defaults, unknown types, checks beyond memory whose columns are all there", () => {
   const { unchecked } = complete([mutation("insert", "runs", { values: { name: s("a"), length: s("90 min") } })]);
   expect(unchecked).toEqual([
     { kind: "value", mutation: 0, column: "length", field: 'mutations[0].insert.values["length"]' },
     { kind: "default", mutation: 0, column: "score", field: 'mutations[0].insert.values["score"]' },
-    { kind: "check", mutation: 0, check: "runs_ratio", field: "mutations[0].insert.values" },
+    { kind: "check", mutation: 0, check: "runs_score", field: "mutations[0].insert.values" },
     { kind: "check", mutation: 0, check: "runs_label", field: "mutations[0].insert.values" },
   ]);
 });
@@ -157,7 +158,7 @@ test("what memory cannot tell is listed: defaults, unknown types, checks whose c
 test("an update lists the checks that it decides alone, and the values of its preconditions", () => {
   const update = mutation("update", "runs", {
     key: { id: s(id) },
-    values: { ratio: s("2"), name: s("b") },
+    values: { ratio: s("2"), name: s("b"), score: s("4") },
     preconditions: [{ kind: "columns_equal", values: { length: s("1h"), status: s("NEW"), remark: NULL } }],
   });
   const { write, unchecked } = complete([update]);
@@ -165,13 +166,13 @@ test("an update lists the checks that it decides alone, and the values of its pr
     table: "public.runs",
     operation: "update",
     key: [id],
-    columns: ["name", "ratio"],
-    values: ["b", "2"],
+    columns: ["name", "ratio", "score"],
+    values: ["b", "2", "4"],
     preconditions: [{ kind: "columns_equal", columns: ["status", "length", "remark"], values: ["NEW", "1h", null] }],
   });
   const field = 'mutations[0].preconditions[0].columns_equal.values["length"]';
   expect(unchecked).toEqual([
-    { kind: "check", mutation: 0, check: "runs_ratio", field: "mutations[0].update.values" },
+    { kind: "check", mutation: 0, check: "runs_score", field: "mutations[0].update.values" },
     { kind: "precondition", mutation: 0, precondition: 0, column: "length", field },
   ]);
 });
@@ -266,6 +267,13 @@ const refused: [string, RequestedMutation, string, string | undefined, RegExp?][
     mutation("delete", "runs", { key: { id: NULL } }),
     "NOT_NULL_VIOLATION",
     'mutations[0].delete.key["id"]',
+  ],
+  [
+    "a violated check",
+    mutation("update", "runs", { key: { id: s(id) }, values: { ratio: s("0") } }),
+    "CHECK_VIOLATION",
+    'mutations[0].update.values["ratio"]',
+    /runs_ratio/,
   ],
   [
     "a generated column",

@@ -9,6 +9,7 @@ import type {
   Write,
 } from "../write.ts";
 import type { Catalog, Column, Table } from "./catalog.ts";
+import { checkViolation, decideCheck } from "./decide-check.ts";
 import { encodeValue, isFullyChecked } from "./encode-value.ts";
 import { evaluateDefault } from "./evaluate-default.ts";
 import type { Unchecked } from "./unchecked.ts";
@@ -221,15 +222,20 @@ class MutationCompleter {
     return { kind: "columns_equal", columns, values: columns.map((name) => values.get(name) ?? null) };
   }
 
-  /** CHECKs that this mutation decides alone: every column of theirs is in it, or will be. */
-  #listChecks({ operation, columns }: Mutation): void {
+  /** Refuses a row that violates a CHECK, and lists the CHECKs that need the database although all their columns are here. */
+  #listChecks({ operation, key, columns, values }: Mutation): void {
     if (operation === "delete") return;
     const { unchecked, index } = this.#options;
-    const present = new Set([...columns, ...(operation === "update" ? this.#table.primaryKey : []), ...this.#defaults]);
+    const path = `${this.#path}.${operation}.values`;
+    const row = new Map(columns.map((name, i) => [name, values[i] ?? null]));
+    if (operation === "update") this.#table.primaryKey.forEach((name, i) => void row.set(name, key[i] ?? null));
     for (const check of this.#table.checks) {
-      const touched = operation !== "update" || check.columns.some((name) => columns.includes(name));
-      if (!touched || !check.columns.every((name) => present.has(name))) continue;
-      unchecked.push({ kind: "check", mutation: index, check: check.name, field: `${this.#path}.${operation}.values` });
+      if (operation === "update" && !check.columns.some((name) => columns.includes(name))) continue;
+      const verdict = decideCheck(this.#table, check, (name) => row.get(name));
+      if (verdict === false) throw checkViolation(this.#table, check, path);
+      const complete = check.columns.every((name) => row.has(name) || this.#defaults.includes(name));
+      if (verdict === undefined && complete)
+        unchecked.push({ kind: "check", mutation: index, check: check.name, field: path });
     }
   }
 
