@@ -1,11 +1,11 @@
 // Writes per second from the buffer to the main database, without and with a long link, beside the same writes applied
 // one at a time. Usage: ./dev bench drain [writes]
 import { randomUUID } from "node:crypto";
-import { startPair, startRedisServer } from "../test/support/services.ts";
-import { Link } from "../test/support/link.ts";
-import { prepareDatabase } from "../test/support/two-site.ts";
-import { addressOf, openDrain, writeOf } from "../test/support/drain.ts";
 import type { Write } from "../src/write.ts";
+import { addressOf, openDrain, writeOf } from "../test/support/drain.ts";
+import { Link } from "../test/support/link.ts";
+import { startPair, startRedisServer } from "../test/support/services.ts";
+import { prepareDatabase } from "../test/support/two-site.ts";
 
 const obsUnit = "0b500000-0000-4000-8000-000000000001";
 const instrument = "15700000-0000-4000-8000-000000000002";
@@ -23,7 +23,16 @@ function night(count: number): Write[] {
           table: "public.executed_obs_units",
           operation: "insert",
           key: [id],
-          columns: ["id", "obs_unit_id", "instrument_id", "start_time", "status", "mean_pwv_mm", "module_numbers", "conditions"],
+          columns: [
+            "id",
+            "obs_unit_id",
+            "instrument_id",
+            "start_time",
+            "status",
+            "mean_pwv_mm",
+            "module_numbers",
+            "conditions",
+          ],
           values: [id, obsUnit, instrument, time(0), "RUNNING", "0.612", "{1,2}", '{"wind": "calm"}'],
         },
         {
@@ -92,7 +101,9 @@ async function drainRate(site: string, roundTripMs: number, writes: Write[], one
   return writes.length / seconds;
 }
 
-console.log(`drain to main: ${count} writes of inserts, updates and deletes on 3 tables, fsync on, connecting included`);
+console.log(
+  `drain to main: ${count} writes of inserts, updates and deletes on 3 tables, fsync on, connecting included`,
+);
 console.log("round trip   one at a time      batches under way   ratio");
 const rates: number[] = [];
 for (const roundTripMs of [0, 220]) {
@@ -100,7 +111,11 @@ for (const roundTripMs of [0, 220]) {
   const single = await drainRate(`single-${roundTripMs}`, roundTripMs, night(few), true);
   const rate = await drainRate(`batches-${roundTripMs}`, roundTripMs, night(count), false);
   rates.push(rate);
-  const cells = [`${roundTripMs} ms`.padStart(10), `${single.toFixed(1)}/s`.padStart(15), `${Math.round(rate)}/s`.padStart(20)];
+  const cells = [
+    `${roundTripMs} ms`.padStart(10),
+    `${single.toFixed(1)}/s`.padStart(15),
+    `${Math.round(rate)}/s`.padStart(20),
+  ];
   console.log(`${cells.join("  ")}   ${Math.round(rate / single)}x`);
 }
 const [near = 1, distant = 0] = rates;

@@ -9,7 +9,11 @@ import { WriteService } from "../gen/ts/opsdb/v1/write_service_pb.ts";
 import { startTwoSite } from "../test/support/two-site.ts";
 
 const seconds = Number(process.argv[2] ?? 3);
-await using stack = await startTwoSite({ roundTripMs: 220, fsync: true, env: { secondary: { BUFFER_RETENTION: "1" } } });
+await using stack = await startTwoSite({
+  roundTripMs: 220,
+  fsync: true,
+  env: { secondary: { BUFFER_RETENTION: "1" } },
+});
 
 const transport = createGrpcTransport({ baseUrl: stack.secondary.baseUrl });
 const health = createClient(Health, transport);

@@ -64,11 +64,7 @@ export class OpsDbError extends Error {
   readonly metadata: Record<string, string>;
   readonly retryAfterMs: number | undefined;
 
-  constructor(
-    reason: Reason,
-    message: string,
-    options: OpsDbErrorOptions = {},
-  ) {
+  constructor(reason: Reason, message: string, options: OpsDbErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.reason = reason;
     this.field = options.field;

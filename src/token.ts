@@ -1,6 +1,6 @@
 import { OpsDbError } from "./errors.ts";
 import { formatLsn, type Lsn, parseLsn } from "./lsn.ts";
-import { formatPosition, parsePosition, type Position } from "./position.ts";
+import { formatPosition, type Position, parsePosition } from "./position.ts";
 
 /** "At least as fresh as this". Opaque to clients. */
 export interface Token {

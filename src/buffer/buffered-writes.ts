@@ -1,7 +1,7 @@
-import type { BufferedWrite } from "./write-buffer.ts";
-import { decodeWrite } from "./entry-codec.ts";
-import { START, type Position } from "../position.ts";
+import { type Position, START } from "../position.ts";
 import type { Mutation, Rejection, Write } from "../write.ts";
+import { decodeWrite } from "./entry-codec.ts";
+import type { BufferedWrite } from "./write-buffer.ts";
 
 class Entry implements BufferedWrite {
   readonly position: Position;
@@ -16,7 +16,13 @@ class Entry implements BufferedWrite {
   provenAt = 0;
   #decoded: Write | undefined;
 
-  constructor(position: Position, writeId: string, payload: string, duplicateOf: Position | undefined, decoded?: Write) {
+  constructor(
+    position: Position,
+    writeId: string,
+    payload: string,
+    duplicateOf: Position | undefined,
+    decoded?: Write,
+  ) {
     this.position = position;
     this.writeId = writeId;
     this.payload = payload;

@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis";
-import { sleep } from "../lib/abort.ts";
 import { OpsDbError } from "../errors.ts";
+import { sleep } from "../lib/abort.ts";
 
 const required = {
   appendonly: ["yes"],
@@ -21,7 +21,8 @@ export async function verifyDurability(redis: Redis, verifiedKey: string, signal
     const [, value = "unknown"] = (await redis.config("GET", name)) as string[];
     if (!allowed.includes(value)) problems.push(`${name} is ${value}, must be ${allowed.join(" or ")}`);
   }
-  if (problems.length > 0) throw new OpsDbError("BUFFER_NOT_DURABLE", `Redis does not promise durability: ${problems.join("; ")}`);
+  if (problems.length > 0)
+    throw new OpsDbError("BUFFER_NOT_DURABLE", `Redis does not promise durability: ${problems.join("; ")}`);
 
   const runId = field(await redis.info("server"), "run_id");
   if ((await redis.get(verifiedKey)) === runId) return;
@@ -30,7 +31,8 @@ export async function verifyDurability(redis: Redis, verifiedKey: string, signal
   await redis.bgrewriteaof();
   await rewriteFinished(redis, signal);
   const status = field(await redis.info("persistence"), "aof_last_bgrewrite_status");
-  if (status !== "ok") throw new OpsDbError("BUFFER_NOT_DURABLE", `Redis could not rewrite its append-only file: ${status}`);
+  if (status !== "ok")
+    throw new OpsDbError("BUFFER_NOT_DURABLE", `Redis could not rewrite its append-only file: ${status}`);
   await redis.set(verifiedKey, runId);
 }
 

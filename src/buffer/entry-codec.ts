@@ -1,5 +1,5 @@
-import type { Mutation, Operation, Precondition, Write } from "../write.ts";
 import type { TextValue } from "../value.ts";
+import type { Mutation, Operation, Precondition, Write } from "../write.ts";
 
 // Version 1 of the payload in the stream: JSON of [version, hash as base64, mutations], each mutation
 // [table, operation letter, key, columns, values, set columns or 0, preconditions or 0]. Short, because a night of them
@@ -31,7 +31,8 @@ export function encodeWrite(write: Write): string {
 /** The write of a payload. Throws on payloads that this version did not write. */
 export function decodeWrite(writeId: string, payload: string): Write {
   const [version, hash, mutations] = JSON.parse(payload) as Encoded;
-  if (version !== 1) throw new RangeError(`write ${writeId} has payload version ${String(version)}, this service reads 1`);
+  if (version !== 1)
+    throw new RangeError(`write ${writeId} has payload version ${String(version)}, this service reads 1`);
   return {
     writeId,
     payloadHash: Buffer.from(hash, "base64"),

@@ -1,10 +1,10 @@
 import { Redis, type RedisOptions } from "ioredis";
-import type { Logger } from "../lib/logger.ts";
 import { OpsDbError } from "../errors.ts";
 import { aborted, sleep } from "../lib/abort.ts";
 import { Backoff } from "../lib/backoff.ts";
 import { Latest } from "../lib/latest.ts";
-import { formatPosition, parsePosition, type Position } from "../position.ts";
+import type { Logger } from "../lib/logger.ts";
+import { formatPosition, type Position, parsePosition } from "../position.ts";
 import { Part } from "../replication/part.ts";
 import type { Write } from "../write.ts";
 import { BufferedWrites } from "./buffered-writes.ts";

@@ -1,7 +1,6 @@
-import type { Position } from "../position.ts";
-import type { Write, WriteState } from "../write.ts";
-import type { Rejection } from "../write.ts";
 import type { Lsn } from "../lsn.ts";
+import type { Position } from "../position.ts";
+import type { Rejection, Write, WriteState } from "../write.ts";
 
 /** A write in the buffer, with what is known of its way home. */
 export interface BufferedWrite {

@@ -89,7 +89,10 @@ export interface StatementResult {
  * Opens a pipelined connection. Rejects within the address's timeout. When statements are under way and none is answered
  * for that long, the connection is given up: a half-open link reports nothing by itself.
  */
-export async function connectPipelined(address: DatabaseAddress, session: SessionOptions): Promise<PipelinedConnection> {
+export async function connectPipelined(
+  address: DatabaseAddress,
+  session: SessionOptions,
+): Promise<PipelinedConnection> {
   const socket = new Socket();
   const client = new pg.Client({ ...clientConfig(address, session), pipeline: true, stream: () => socket });
   client.on("error", () => {}); // every statement under way rejects with the cause

@@ -1,6 +1,6 @@
-import type { Statement } from "./connection.ts";
-import { formatPosition, parsePosition, type Position } from "../position.ts";
+import { formatPosition, type Position, parsePosition } from "../position.ts";
 import type { Rejection, Write } from "../write.ts";
+import type { Statement } from "./connection.ts";
 
 /** The statements on opsdb.ledger and opsdb.cursor: one function each. */
 
@@ -24,7 +24,10 @@ export function advanceCursor(site: string, token: string, from: Position, to: P
 }
 
 /** The ledger rows of applied writes. A write id that has one already fails the transaction: its effects happen once. */
-export function insertApplied(site: string, writes: readonly { position: Position | undefined; write: Write }[]): Statement {
+export function insertApplied(
+  site: string,
+  writes: readonly { position: Position | undefined; write: Write }[],
+): Statement {
   return {
     name: "opsdb_insert_applied",
     text: `insert into opsdb.ledger (write_id, site, position, payload_hash, outcome)

@@ -89,8 +89,12 @@ export function translate(error: unknown, unavailable: "MAIN_UNAVAILABLE" | "LOC
     return new OpsDbError(reason, messageOf(error), { cause: error, metadata: { sqlstate: code ?? "" } });
   }
   // 40001 on a replica is a recovery conflict; 57014 is our own statement_timeout or cancel.
-  return new OpsDbError(unavailable, `the ${unavailable === "MAIN_UNAVAILABLE" ? "main" : "local"} database did not answer: ${messageOf(error)}`, {
-    cause: error,
-    retryAfterMs: 1_000,
-  });
+  return new OpsDbError(
+    unavailable,
+    `the ${unavailable === "MAIN_UNAVAILABLE" ? "main" : "local"} database did not answer: ${messageOf(error)}`,
+    {
+      cause: error,
+      retryAfterMs: 1_000,
+    },
+  );
 }

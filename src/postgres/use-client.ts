@@ -6,7 +6,11 @@ import type { Statement } from "./connection.ts";
  * Runs the work on a connection of the pool. When the signal aborts, or the work fails, the connection is dropped rather
  * than given back: nobody knows what it was in the middle of.
  */
-export async function useClient<T>(pool: pg.Pool, signal: AbortSignal, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+export async function useClient<T>(
+  pool: pg.Pool,
+  signal: AbortSignal,
+  work: (client: pg.PoolClient) => Promise<T>,
+): Promise<T> {
   const connecting = pool.connect();
   let client: pg.PoolClient;
   try {
@@ -34,7 +38,11 @@ export function queryRows(pool: pg.Pool, signal: AbortSignal, statement: Stateme
 }
 
 /** Rows of text from one statement; one that stays unanswered for longer than the time, milliseconds, is given up. */
-export async function rowsOf(client: pg.ClientBase, statement: Statement, timeoutMs?: number): Promise<(string | null)[][]> {
+export async function rowsOf(
+  client: pg.ClientBase,
+  statement: Statement,
+  timeoutMs?: number,
+): Promise<(string | null)[][]> {
   const { name, text, values } = statement;
   const { rows } = await client.query<(string | null)[]>({
     ...(name === undefined ? {} : { name }),

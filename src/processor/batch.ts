@@ -1,11 +1,11 @@
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import type { Catalog } from "../catalog/catalog.ts";
-import type { PipelinedConnection, Statement, StatementResult } from "../postgres/connection.ts";
-import { parseLsn, type Lsn } from "../lsn.ts";
+import { type Lsn, parseLsn } from "../lsn.ts";
 import type { Position } from "../position.ts";
+import type { PipelinedConnection, Statement, StatementResult } from "../postgres/connection.ts";
+import { advanceCursor, insertApplied, insertRejected } from "../postgres/ledger.ts";
 import type { Rejection } from "../write.ts";
 import { type Effect, effectStatements } from "./effects.ts";
-import { advanceCursor, insertApplied, insertRejected } from "../postgres/ledger.ts";
 
 /** Which processor, of which site, applies. */
 export interface Applier {
@@ -38,13 +38,16 @@ export function batchEnd({ from, entries }: Batch): Position {
 export async function applyBatch(applier: Applier, catalog: Catalog, batch: Batch): Promise<Committed> {
   const applied = batch.entries.filter(({ duplicateOf }) => duplicateOf === undefined);
   const statements: Statement[] = [];
-  if (applied.length > 0) statements.push(insertApplied(applier.site, applied), ...effectStatements(catalog, effectsOf(applied)));
+  if (applied.length > 0)
+    statements.push(insertApplied(applier.site, applied), ...effectStatements(catalog, effectsOf(applied)));
   return await inTransaction(applier, batch, statements);
 }
 
 /** Decides a write that main refuses for good: its ledger row says so, and nothing else happens. */
 export async function rejectWrite(applier: Applier, batch: Batch, rejection: Rejection): Promise<Committed> {
-  const statements = batch.entries.map(({ position, write }) => insertRejected(applier.site, position, write, rejection));
+  const statements = batch.entries.map(({ position, write }) =>
+    insertRejected(applier.site, position, write, rejection),
+  );
   return await inTransaction(applier, batch, statements);
 }
 

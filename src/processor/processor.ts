@@ -6,15 +6,15 @@ import { aborted, sleep } from "../lib/abort.ts";
 import { Backoff } from "../lib/backoff.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
+import { formatPosition, type Position, parsePosition, START } from "../position.ts";
 import { connectPipelined, type DatabaseAddress, type PipelinedConnection } from "../postgres/connection.ts";
+import { parseLedgerRow, readLedger, takeCursor } from "../postgres/ledger.ts";
 import { classify, messageOf, rejectionOf, sqlstateOf } from "../postgres/sqlstate.ts";
-import { formatPosition, parsePosition, START, type Position } from "../position.ts";
 import { Part } from "../replication/part.ts";
 import type { ProcessorStatus } from "../replication/status.ts";
 import type { Rejection } from "../write.ts";
 import { type Applier, applyBatch, type Batch, batchEnd, type Committed, rejectWrite, skipWrite } from "./batch.ts";
 import { Lease } from "./lease.ts";
-import { parseLedgerRow, readLedger, takeCursor } from "../postgres/ledger.ts";
 
 export interface ProcessorOptions {
   site: string;
@@ -194,7 +194,9 @@ export class Processor {
       // New writes go out while the oldest batch is still on its way, as long as there is room for them.
       const woken = new AbortController();
       const more = underWay.length < limit ? buffer.tail.changed(seen, woken.signal).catch(() => {}) : undefined;
-      const outcome = await aborted(signal, Promise.race([oldest.done, ...(more ? [more] : [])])).finally(() => woken.abort());
+      const outcome = await aborted(signal, Promise.race([oldest.done, ...(more ? [more] : [])])).finally(() =>
+        woken.abort(),
+      );
       if (!outcome) continue;
       if ("committed" in outcome) {
         this.#committed(oldest.batch, outcome.committed);
@@ -260,7 +262,10 @@ export class Processor {
     const [row] = rows;
     if (!row) return false;
     if (!Buffer.from(parseLedgerRow(row).payloadHash).equals(Buffer.from(entry.write.payloadHash)))
-      this.#options.logger.error({ writeId: entry.writeId }, "a write id was used again with other content while nothing could tell");
+      this.#options.logger.error(
+        { writeId: entry.writeId },
+        "a write id was used again with other content while nothing could tell",
+      );
     return true;
   }
 

@@ -1,5 +1,5 @@
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
-import { type Catalog, columnOf, type ColumnType, type Table } from "../catalog/catalog.ts";
+import { type Catalog, type ColumnType, columnOf, type Table } from "../catalog/catalog.ts";
 import type { TextValue } from "../value.ts";
 import type { Mutation, Precondition } from "../write.ts";
 

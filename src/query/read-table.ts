@@ -7,8 +7,8 @@ import type { Position } from "../position.ts";
 import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
 import { Overlay } from "./overlay.ts";
 import { Snapshot } from "./snapshot.ts";
-import { planQuery } from "./table-sql.ts";
 import type { QueryPart, ResultColumn, TableQuery } from "./table-query.ts";
+import { planQuery } from "./table-sql.ts";
 
 /** What was read, for the header. */
 export interface ReadFacts {
@@ -78,9 +78,13 @@ export class TableReader {
     if (!this.#pending) return undefined;
     const pending = this.#pending.after(snapshot.cursor);
     if (this.#pending.forgottenTo > snapshot.cursor)
-      throw new OpsDbError("LOCAL_UNAVAILABLE", "the local database shows less than was proven before: main failed over", {
-        retryAfterMs: 1_000,
-      });
+      throw new OpsDbError(
+        "LOCAL_UNAVAILABLE",
+        "the local database shows less than was proven before: main failed over",
+        {
+          retryAfterMs: 1_000,
+        },
+      );
     if (pending.length === 0) return undefined;
     let kept = this.#overlay;
     const { rejections } = this.#pending;

@@ -2,8 +2,8 @@ import type pg from "pg";
 import Cursor from "pg-cursor";
 import type { Table } from "../catalog/catalog.ts";
 import { aborted } from "../lib/abort.ts";
-import { parseLsn, type Lsn } from "../lsn.ts";
-import { parsePosition, START, type Position } from "../position.ts";
+import { type Lsn, parseLsn } from "../lsn.ts";
+import { type Position, parsePosition, START } from "../position.ts";
 import type { TextValue } from "../value.ts";
 import type { ReadRows, SameValue } from "./overlay.ts";
 import { rowsByKeySql } from "./table-sql.ts";
@@ -25,7 +25,11 @@ export class Snapshot implements AsyncDisposable {
   /** At least everything that the snapshot shows (read in it, so never a proof that something is shown). */
   readonly lsnAfter: Lsn;
 
-  private constructor(client: pg.PoolClient, signal: AbortSignal, facts: { name: string; cursor: Position; lsnAfter: Lsn }) {
+  private constructor(
+    client: pg.PoolClient,
+    signal: AbortSignal,
+    facts: { name: string; cursor: Position; lsnAfter: Lsn },
+  ) {
     this.#client = client;
     this.#signal = signal;
     this.name = facts.name;
@@ -76,7 +80,10 @@ export class Snapshot implements AsyncDisposable {
   /** The statement's rows, in batches. The reader's pace is the cursor's. */
   async *stream(statement: { text: string; values: unknown[] }, batchSize: number): AsyncGenerator<TextValue[][]> {
     const cursor = this.#client.query(
-      new Cursor<TextValue[]>(statement.text, statement.values, { rowMode: "array", types: { getTypeParser: () => same } }),
+      new Cursor<TextValue[]>(statement.text, statement.values, {
+        rowMode: "array",
+        types: { getTypeParser: () => same },
+      }),
     );
     for (;;) {
       const rows = await aborted(this.#signal, cursor.read(batchSize));

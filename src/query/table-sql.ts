@@ -15,13 +15,15 @@ export interface PlannedQuery {
 
 /** Checks a query against its table. Throws COLUMN_NOT_FOUND, INVALID_VALUE or INVALID_OPERATOR with the field. */
 export function planQuery(table: Table, query: TableQuery): PlannedQuery {
-  const output = query.columns.length === 0 ? table.columns : query.columns.map((name, i) => find(table, name, `columns[${i}]`));
+  const output =
+    query.columns.length === 0 ? table.columns : query.columns.map((name, i) => find(table, name, `columns[${i}]`));
   const order = query.orderBy.map(({ column, descending }, i) => ({
     column: find(table, column, `order_by[${i}].column`),
     descending,
   }));
   if (order.length > 0)
-    for (const column of keyColumns(table)) if (!order.some((term) => term.column === column)) order.push({ column, descending: false });
+    for (const column of keyColumns(table))
+      if (!order.some((term) => term.column === column)) order.push({ column, descending: false });
   const limit = query.limit === undefined || query.limit > 9_223_372_036_854_775_807n ? undefined : query.limit;
   const filter = new Filter(table);
   const where = query.where ? filter.sql(query.where) : "true";
@@ -57,7 +59,10 @@ export function planQuery(table: Table, query: TableQuery): PlannedQuery {
 }
 
 /** Reads whole rows by key: (index of the key, columns...). */
-export function rowsByKeySql(table: Table, keys: readonly (readonly TextValue[])[]): { text: string; values: unknown[] } {
+export function rowsByKeySql(
+  table: Table,
+  keys: readonly (readonly TextValue[])[],
+): { text: string; values: unknown[] } {
   const columns = keyColumns(table);
   const names = columns.map((_, i) => `c${i}`).join(", ");
   const parameters = columns.map((_, i) => `$${i + 1}::text[]`).join(", ");
@@ -82,7 +87,9 @@ function overlay(table: Table, overlaid: OverlaidTable, parameters: number) {
   const right = keyed.map(({ type }, i) => `v.c${i}::${type.cast}`).join(", ");
   const casts = written.map(({ name, type }, i) => `v.c${i}::${type.castWithModifier} as ${quote(name)}`).join(", ");
   const inner = `select ${casts} from ${unnest("v", written.length, parameters + keyed.length)}`;
-  const computed = generated.map(({ name, generatedExpression }) => `, (${generatedExpression}) as ${quote(name)}`).join("");
+  const computed = generated
+    .map(({ name, generatedExpression }) => `, (${generatedExpression}) as ${quote(name)}`)
+    .join("");
   return {
     keys: {
       sql: `(${left}) not in (select ${right} from ${unnest("v", keyed.length, parameters)})`,
@@ -129,16 +136,22 @@ class Filter {
         const column = this.#column(condition);
         const { operator, value, field } = condition;
         if (operator === "LIKE" && (!textBases.has(column.type.base) || column.type.array))
-          throw new OpsDbError("INVALID_OPERATOR", `LIKE needs a text column; ${column.name} is ${column.type.display}`, {
-            field: `${field}.operator`,
-          });
+          throw new OpsDbError(
+            "INVALID_OPERATOR",
+            `LIKE needs a text column; ${column.name} is ${column.type.display}`,
+            {
+              field: `${field}.operator`,
+            },
+          );
         const type = operator === "LIKE" ? pattern : column.type;
         return `t.${quote(column.name)} ${operator} ${this.#parameter(type, value, `${field}.value`)}`;
       }
       case "in": {
         const column = this.#column(condition);
         if (condition.values.length === 0) return "false";
-        const values = condition.values.map((value, i) => encode(column.type, value, `${condition.field}.values[${i}]`));
+        const values = condition.values.map((value, i) =>
+          encode(column.type, value, `${condition.field}.values[${i}]`),
+        );
         this.values.push(values);
         return `t.${quote(column.name)} in (select e::${column.type.cast} from unnest($${this.values.length}::text[]) e)`;
       }
@@ -160,7 +173,9 @@ class Filter {
   #column({ kind, column: name, field }: { kind: string; column: string; field: string }): Column {
     const column = find(this.#table, name, `${field}.column`);
     if (kind !== "is_null" && !column.type.array && withoutEquality.has(column.type.base))
-      throw new OpsDbError("INVALID_OPERATOR", `${column.type.display} values do not compare; column ${name}`, { field });
+      throw new OpsDbError("INVALID_OPERATOR", `${column.type.display} values do not compare; column ${name}`, {
+        field,
+      });
     return column;
   }
 

@@ -1,7 +1,7 @@
 import type pg from "pg";
-import { parseLsn, type Lsn } from "../lsn.ts";
+import { type Lsn, parseLsn } from "../lsn.ts";
+import { type Position, parsePosition, START } from "../position.ts";
 import { queryRows } from "../postgres/use-client.ts";
-import { parsePosition, START, type Position } from "../position.ts";
 
 /** What one look at the local database tells. */
 export interface LocalState {

@@ -3,11 +3,10 @@ import type { BufferedWrites } from "../buffer/buffered-writes.ts";
 import { aborted, sleep } from "../lib/abort.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { Lsn } from "../lsn.ts";
-import { messageOf } from "../postgres/sqlstate.ts";
-import { START, type Position } from "../position.ts";
-import { queryRows } from "../postgres/use-client.ts";
+import { type Position, START } from "../position.ts";
 import { parseLedgerRow, readLedger } from "../postgres/ledger.ts";
+import { messageOf } from "../postgres/sqlstate.ts";
+import { queryRows } from "../postgres/use-client.ts";
 import { type LocalState, readLocalState } from "./local-state.ts";
 import { Part } from "./part.ts";
 
@@ -118,7 +117,10 @@ export class LsnTracker {
 
   async #prove(writes: BufferedWrites, cursor: Position, signal: AbortSignal): Promise<void> {
     if (cursor < this.#proven) {
-      this.#options.logger.error({}, "the local database shows less than before: main failed over; retained writes are applied again");
+      this.#options.logger.error(
+        {},
+        "the local database shows less than before: main failed over; retained writes are applied again",
+      );
       writes.unprove(cursor);
       this.#proven = cursor;
     }

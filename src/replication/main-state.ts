@@ -1,5 +1,5 @@
 import type pg from "pg";
-import { parseLsn, type Lsn } from "../lsn.ts";
+import { type Lsn, parseLsn } from "../lsn.ts";
 import { queryRows } from "../postgres/use-client.ts";
 import type { MainStatus } from "./status.ts";
 

@@ -71,7 +71,8 @@ function openQuestions(catalog: Catalog, pending: BufferedWrites, requested: Req
     if (mutation.operation === "insert" || mutation.operation === "update") {
       const exists = here.get(row) ?? pending.rowExists(mutation.table, mutation.key);
       if (exists !== undefined) checkExistence(table, mutation, index, exists);
-      else if (!keyIsNew(table, mutation, requested.mutations[index]?.values ?? {})) questions.push({ table, mutation, index });
+      else if (!keyIsNew(table, mutation, requested.mutations[index]?.values ?? {}))
+        questions.push({ table, mutation, index });
     }
     here.set(row, mutation.operation !== "delete");
   });
@@ -80,7 +81,10 @@ function openQuestions(catalog: Catalog, pending: BufferedWrites, requested: Req
 
 /** A key with a UUID that the server has just made cannot exist. */
 function keyIsNew(table: Table, mutation: Mutation, given: Record<string, unknown>): boolean {
-  return mutation.operation === "insert" && keyColumns(table).some(({ name, type }) => type.base === "uuid" && !Object.hasOwn(given, name));
+  return (
+    mutation.operation === "insert" &&
+    keyColumns(table).some(({ name, type }) => type.base === "uuid" && !Object.hasOwn(given, name))
+  );
 }
 
 function checkExistence(table: Table, mutation: Mutation, index: number, exists: boolean): void {

@@ -38,7 +38,11 @@ export class DirectWriter {
   /** The ledger row of a write; undefined where there is none. */
   async find(writeId: string): Promise<LedgerRow | undefined> {
     try {
-      const [row] = await queryRows(this.#options.pool, AbortSignal.timeout(this.#options.timeoutMs), readLedger([writeId]));
+      const [row] = await queryRows(
+        this.#options.pool,
+        AbortSignal.timeout(this.#options.timeoutMs),
+        readLedger([writeId]),
+      );
       return row && parseLedgerRow(row);
     } catch (error) {
       throw translate(error, this.#options.unavailable);

@@ -1,7 +1,7 @@
 import type pg from "pg";
 import { OpsDbError } from "../errors.ts";
 import { aborted, sleep } from "../lib/abort.ts";
-import { parsePosition, START, type Position } from "../position.ts";
+import { type Position, parsePosition, START } from "../position.ts";
 import { queryRows } from "../postgres/use-client.ts";
 import type { LsnTracker } from "../replication/lsn-tracker.ts";
 import type { Token } from "../token.ts";
@@ -18,10 +18,14 @@ export async function withinDeadline<T>(
     return await aborted(either, wait(either));
   } catch (error) {
     if (signal.aborted || !deadline.aborted || error instanceof OpsDbError) throw error;
-    throw new OpsDbError("NOT_FRESH_IN_TIME", `the database did not become as fresh as asked within ${Math.round(timeoutMs)} ms`, {
-      retryAfterMs: 1_000,
-      cause: error,
-    });
+    throw new OpsDbError(
+      "NOT_FRESH_IN_TIME",
+      `the database did not become as fresh as asked within ${Math.round(timeoutMs)} ms`,
+      {
+        retryAfterMs: 1_000,
+        cause: error,
+      },
+    );
   }
 }
 
@@ -38,9 +42,13 @@ export async function waitForTokenLsn(tracker: LsnTracker, token: Token, signal:
   // An LSN of another timeline may name WAL that a failover has thrown away: comparing it would prove nothing.
   const state = await tracker.until((seen) => seen.timeline !== timeline || seen.lsn >= lsn, signal);
   if (state.timeline !== timeline && state.timeline > timeline)
-    throw new OpsDbError("TOKEN_TIMELINE", `the token is of timeline ${timeline}, the database is on ${state.timeline}`, {
-      field: "token",
-    });
+    throw new OpsDbError(
+      "TOKEN_TIMELINE",
+      `the token is of timeline ${timeline}, the database is on ${state.timeline}`,
+      {
+        field: "token",
+      },
+    );
   if (state.lsn < lsn) await tracker.until((seen) => seen.timeline > timeline || seen.lsn >= lsn, signal);
 }
 

@@ -6,8 +6,8 @@ import { OpsDbError } from "../errors.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Lsn } from "../lsn.ts";
-import { createPool } from "../postgres/connection.ts";
 import type { Position } from "../position.ts";
+import { createPool } from "../postgres/connection.ts";
 import { type ReadFacts, TableReader } from "../query/read-table.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
 import { localStatus } from "../replication/local-status.ts";
@@ -19,8 +19,8 @@ import type { RequestedWrite, WriteStatus } from "../write.ts";
 import { DirectWriter } from "./direct-writer.ts";
 import { checkSystem, waitForPosition, waitForTokenLsn, withinDeadline } from "./freshness.ts";
 import { ledgerStatus } from "./ledger-status.ts";
-import { writeDirectly } from "./write-directly.ts";
 import type { Health, QueryOptions, Site, WriteAck, WriteOptions } from "./site.ts";
+import { writeDirectly } from "./write-directly.ts";
 
 /**
  * The main site: writes go straight to the main database, each in one transaction with its ledger row, and reads come
@@ -98,7 +98,8 @@ export class MainSite implements Site {
       return await attempt();
     } catch (error) {
       // What is missing may have been added since the catalog was read.
-      if (!(error instanceof OpsDbError) || !["TABLE_NOT_FOUND", "COLUMN_NOT_FOUND"].includes(error.reason)) throw error;
+      if (!(error instanceof OpsDbError) || !["TABLE_NOT_FOUND", "COLUMN_NOT_FOUND"].includes(error.reason))
+        throw error;
       await this.#catalog.refreshNow(signal);
       return await attempt();
     }
@@ -107,7 +108,10 @@ export class MainSite implements Site {
   async getWrite(writeId: string): Promise<WriteStatus> {
     const row = await this.#writer.find(writeId);
     if (row) return ledgerStatus(row, true);
-    throw new OpsDbError("WRITE_NOT_FOUND", `no write ${writeId} is known`, { field: "write_id", metadata: { write_id: writeId } });
+    throw new OpsDbError("WRITE_NOT_FOUND", `no write ${writeId} is known`, {
+      field: "write_id",
+      metadata: { write_id: writeId },
+    });
   }
 
   async *followWrite(writeId: string): AsyncGenerator<WriteStatus> {

@@ -11,10 +11,10 @@ import { sleep } from "../lib/abort.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Lsn } from "../lsn.ts";
+import { type Position, START } from "../position.ts";
 import { createPool } from "../postgres/connection.ts";
+import { type LedgerRow, parseLedgerRow, readLedger } from "../postgres/ledger.ts";
 import { queryRows, useClient } from "../postgres/use-client.ts";
-import { parseLedgerRow, readLedger, type LedgerRow } from "../postgres/ledger.ts";
-import { START, type Position } from "../position.ts";
 import { Processor } from "../processor/processor.ts";
 import { type ReadFacts, TableReader } from "../query/read-table.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
@@ -28,9 +28,9 @@ import { checkAgainstMergedView, checkPayload } from "./acceptance.ts";
 import { DirectWriter } from "./direct-writer.ts";
 import { checkSystem, waitForPosition, waitForTokenLsn, withinDeadline } from "./freshness.ts";
 import { ledgerStatus } from "./ledger-status.ts";
+import type { Health, QueryOptions, Site, WriteAck, WriteOptions } from "./site.ts";
 import { writeDirectly } from "./write-directly.ts";
 import { determinedRows, writtenRows } from "./written-row.ts";
-import type { Health, QueryOptions, Site, WriteAck, WriteOptions } from "./site.ts";
 
 /** Asking the replica while a write waits to be accepted must not hold it up for long: G7. */
 const CHECK_MS = 250;
@@ -126,7 +126,12 @@ export class SecondarySite implements Site {
       logger,
       changed,
     });
-    this.#direct = new DirectWriter({ pool: this.#local, site: site.name, unavailable: "LOCAL_UNAVAILABLE", timeoutMs: config.localTimeoutMs });
+    this.#direct = new DirectWriter({
+      pool: this.#local,
+      site: site.name,
+      unavailable: "LOCAL_UNAVAILABLE",
+      timeoutMs: config.localTimeoutMs,
+    });
     this.#merged = new TableReader({ site: site.name, pending: this.#buffer.writes });
     this.#plain = new TableReader({ site: site.name });
     this.status = new Latest(this.#readStatus());
@@ -140,7 +145,13 @@ export class SecondarySite implements Site {
   /** refused? -> known id? -> check and complete -> check against the merged view -> append -> acknowledge, or wait. */
   async write(requested: RequestedWrite, options: WriteOptions): Promise<WriteAck> {
     if (options.mode === "direct")
-      return await writeDirectly({ writer: this.#direct, site: this.name, catalog: this.catalog(), requested, token: () => this.#token(undefined) });
+      return await writeDirectly({
+        writer: this.#direct,
+        site: this.name,
+        catalog: this.catalog(),
+        requested,
+        token: () => this.#token(undefined),
+      });
 
     const refusal = this.#buffer.refusal;
     if (refusal) throw refusal;
@@ -164,7 +175,10 @@ export class SecondarySite implements Site {
     // A write of the main site, or of another secondary, may be on main and not here yet.
     const there = await this.#ledger(this.#main, writeId, this.#config.localTimeoutMs).catch(() => undefined);
     if (there) return ledgerStatus(there, false);
-    throw new OpsDbError("WRITE_NOT_FOUND", `no write ${writeId} is known`, { field: "write_id", metadata: { write_id: writeId } });
+    throw new OpsDbError("WRITE_NOT_FOUND", `no write ${writeId} is known`, {
+      field: "write_id",
+      metadata: { write_id: writeId },
+    });
   }
 
   async *followWrite(writeId: string, signal: AbortSignal): AsyncGenerator<WriteStatus> {
@@ -248,7 +262,8 @@ export class SecondarySite implements Site {
       completed = complete();
     } catch (error) {
       // What is missing may have been added since the catalog was read.
-      if (!(error instanceof OpsDbError) || !["TABLE_NOT_FOUND", "COLUMN_NOT_FOUND"].includes(error.reason)) throw error;
+      if (!(error instanceof OpsDbError) || !["TABLE_NOT_FOUND", "COLUMN_NOT_FOUND"].includes(error.reason))
+        throw error;
       await this.#catalog.refreshNow(deadline);
       completed = complete();
     }
@@ -280,7 +295,11 @@ export class SecondarySite implements Site {
     return {
       status: this.#statusOf(entry),
       rows: writtenRows(this.catalog(), entry.write),
-      token: this.#token(entry.position, entry.lsn, entry.lsn === undefined ? undefined : this.#mainWatch.status.timeline),
+      token: this.#token(
+        entry.position,
+        entry.lsn,
+        entry.lsn === undefined ? undefined : this.#mainWatch.status.timeline,
+      ),
       waitTimedOut: !reached,
       duplicate,
     };
@@ -350,7 +369,13 @@ export class SecondarySite implements Site {
     const merged = query.consistency === "merged" && token.site === this.name;
     // The overlay shows every write of this site that the replica does not; another site's must have come home.
     if (token.position !== undefined && !merged)
-      await waitForPosition(atMain ? this.#main : this.#local, token.site, token.position, this.#config.tracker.pollMs, signal);
+      await waitForPosition(
+        atMain ? this.#main : this.#local,
+        token.site,
+        token.position,
+        this.#config.tracker.pollMs,
+        signal,
+      );
     if (token.lsn !== undefined && !atMain) await waitForTokenLsn(this.#tracker, token, signal);
   }
 
@@ -375,7 +400,9 @@ export class SecondarySite implements Site {
       await sleep(TRIM_EVERY_MS, signal).catch(() => {});
       if (this.#buffer.part.status.state !== "RUNNING") continue;
       const to = this.#buffer.writes.trimmableTo(Date.now() - this.#site.buffer.retentionMs);
-      await this.#buffer.trim(to).catch((error: unknown) => this.#logger.warn({ error }, "the buffer could not be trimmed"));
+      await this.#buffer
+        .trim(to)
+        .catch((error: unknown) => this.#logger.warn({ error }, "the buffer could not be trimmed"));
     }
   }
 

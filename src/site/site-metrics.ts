@@ -3,8 +3,16 @@ import type { PartStatus, ReplicationStatus } from "../replication/status.ts";
 import type { Site } from "./site.ts";
 
 const measures: { name: string; help: string; read: (status: ReplicationStatus) => number | undefined }[] = [
-  { name: "opsdb_buffer_pending_writes", help: "Writes not yet known to be on the main database", read: (s) => s.buffer?.pendingWrites },
-  { name: "opsdb_buffer_overlay_writes", help: "Writes not yet proven on the local replica", read: (s) => s.buffer?.overlayWrites },
+  {
+    name: "opsdb_buffer_pending_writes",
+    help: "Writes not yet known to be on the main database",
+    read: (s) => s.buffer?.pendingWrites,
+  },
+  {
+    name: "opsdb_buffer_overlay_writes",
+    help: "Writes not yet proven on the local replica",
+    read: (s) => s.buffer?.overlayWrites,
+  },
   { name: "opsdb_buffer_retained_writes", help: "Writes in the stream", read: (s) => s.buffer?.retainedWrites },
   { name: "opsdb_buffer_bytes", help: "Bytes of the payloads in the stream", read: (s) => s.buffer?.bytes },
   { name: "opsdb_buffer_max_writes", help: "The most writes the buffer takes", read: (s) => s.buffer?.maxWrites },
@@ -14,14 +22,38 @@ const measures: { name: string; help: string; read: (status: ReplicationStatus) 
     help: "Age of the oldest pending write; 0 while none is pending",
     read: (s) => s.buffer && (s.buffer.oldestAt ? (Date.now() - s.buffer.oldestAt.getTime()) / 1_000 : 0),
   },
-  { name: "opsdb_processor_applied_writes", help: "Writes applied since the process started", read: (s) => s.processor?.appliedWrites },
-  { name: "opsdb_processor_rejected_writes", help: "Writes that main refused since the process started", read: (s) => s.processor?.rejectedWrites },
-  { name: "opsdb_replica_lag_bytes", help: "Bytes of WAL between main's last known position and the local database", read: (s) => (s.local.lagBytes === undefined ? undefined : Number(s.local.lagBytes)) },
-  { name: "opsdb_replica_replay_age_seconds", help: "Age of the newest replayed commit", read: (s) => (s.local.replayAgeMs === undefined ? undefined : s.local.replayAgeMs / 1_000) },
+  {
+    name: "opsdb_processor_applied_writes",
+    help: "Writes applied since the process started",
+    read: (s) => s.processor?.appliedWrites,
+  },
+  {
+    name: "opsdb_processor_rejected_writes",
+    help: "Writes that main refused since the process started",
+    read: (s) => s.processor?.rejectedWrites,
+  },
+  {
+    name: "opsdb_replica_lag_bytes",
+    help: "Bytes of WAL between main's last known position and the local database",
+    read: (s) => (s.local.lagBytes === undefined ? undefined : Number(s.local.lagBytes)),
+  },
+  {
+    name: "opsdb_replica_replay_age_seconds",
+    help: "Age of the newest replayed commit",
+    read: (s) => (s.local.replayAgeMs === undefined ? undefined : s.local.replayAgeMs / 1_000),
+  },
   { name: "opsdb_main_up", help: "1 while the main database answers", read: (s) => up(s.main.connection) },
   { name: "opsdb_local_up", help: "1 while the local database answers", read: (s) => up(s.local.connection) },
-  { name: "opsdb_buffer_up", help: "1 while the buffer is connected and durable", read: (s) => s.buffer && up(s.buffer.connection) },
-  { name: "opsdb_processor_up", help: "1 while the drain works or has nothing to do", read: (s) => s.processor && up(s.processor.state) },
+  {
+    name: "opsdb_buffer_up",
+    help: "1 while the buffer is connected and durable",
+    read: (s) => s.buffer && up(s.buffer.connection),
+  },
+  {
+    name: "opsdb_processor_up",
+    help: "1 while the drain works or has nothing to do",
+    read: (s) => s.processor && up(s.processor.state),
+  },
 ];
 
 /** Registers the site's state as gauges, read when they are asked for. What the site does not have is left out. */

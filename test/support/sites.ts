@@ -90,7 +90,11 @@ export function request(...mutations: RequestedMutation[]): RequestedWrite {
   return { writeId: randomUUID(), fresh: false, payloadHash, mutations };
 }
 
-export async function write(site: Site, requested: RequestedWrite, options: Partial<WriteOptions> = {}): Promise<WriteAck> {
+export async function write(
+  site: Site,
+  requested: RequestedWrite,
+  options: Partial<WriteOptions> = {},
+): Promise<WriteAck> {
   return await site.write(requested, {
     mode: "critical",
     waitFor: "ACCEPTED",
