@@ -52,7 +52,8 @@ export class RedisWriteBuffer implements AsyncDisposable {
   readonly #verifiedKey: string;
   /** Writes that this process has sent and not yet read back, by id and payload: saves decoding them. */
   readonly #sending = new Map<string, Write>();
-  #accepting = false;
+  /** Whether appends are accepted: connected, durable, and read to the tail. */
+  readonly accepting = new Latest(false);
   #refusal = new OpsDbError("BUFFER_UNAVAILABLE", "the buffer is not connected yet", { retryAfterMs: 1_000 });
   #catchingUp: Promise<void> | undefined;
 
@@ -91,7 +92,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
 
   /** Throws what an append would throw now; undefined while writes are accepted. */
   get refusal(): OpsDbError | undefined {
-    return this.#accepting ? this.#full() : this.#refusal;
+    return this.accepting.value ? this.#full() : this.#refusal;
   }
 
   /**
@@ -169,7 +170,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
         }
       }
     } finally {
-      this.#accepting = false;
+      this.accepting.set(false);
       signal.removeEventListener("abort", stop);
     }
   }
@@ -194,8 +195,8 @@ export class RedisWriteBuffer implements AsyncDisposable {
     await this.#restore(await knownTo());
     this.part.set("RETRYING", "loading the stream");
     await this.#readToTail();
-    this.#accepting = true;
     this.part.set("RUNNING");
+    this.accepting.set(true);
   }
 
   /**
@@ -298,7 +299,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
   }
 
   #refuse(error: unknown): void {
-    this.#accepting = false;
+    this.accepting.set(false);
     this.#refusal =
       error instanceof OpsDbError
         ? new OpsDbError(error.reason, error.message, { retryAfterMs: 1_000, cause: error })
@@ -322,7 +323,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
   }
 
   #disconnect(): void {
-    this.#accepting = false;
+    this.accepting.set(false);
     this.#commands.disconnect();
     this.#reader.disconnect();
   }

@@ -101,7 +101,7 @@ export async function connectPipelined(
   const silence = setTimeout(() => {
     if (underWay > 0) socket.destroy(new Error(`no answer within ${address.timeoutMs} ms`));
   }, address.timeoutMs);
-  socket.once("close", () => clearTimeout(silence));
+  silence.unref(); // an answer that comes while the connection closes starts it once more
   return {
     async query({ name, text, values }) {
       if (underWay === 0) silence.refresh();
@@ -121,7 +121,6 @@ export async function connectPipelined(
     },
     destroy: (reason) => void socket.destroy(reason),
     async [Symbol.asyncDispose]() {
-      clearTimeout(silence);
       if (socket.destroyed) return;
       const ended = client.end();
       const timer = setTimeout(() => socket.destroy(), 1_000);

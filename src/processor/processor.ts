@@ -98,7 +98,7 @@ export class Processor {
 
   /** Runs until the signal. What is under way at main then is left to its outcome; the next run reads it. */
   async run(signal: AbortSignal): Promise<void> {
-    const backoff = new Backoff({ firstMs: 100, longestMs: 5_000 });
+    const backoff = new Backoff({ firstMs: 100, longestMs: 1_000 });
     while (!signal.aborted) {
       try {
         await this.#waitForLease(signal);
@@ -115,6 +115,8 @@ export class Processor {
   }
 
   async #waitForLease(signal: AbortSignal): Promise<void> {
+    if (!this.#options.buffer.accepting.value) this.part.set("RETRYING", "the buffer is not ready");
+    await this.#options.buffer.accepting.until((ready) => ready, signal);
     while (!(await this.#lease.take())) {
       this.part.set("STANDBY", "another process of this site drains the buffer");
       await sleep(this.#options.leaseMs / 4, signal);

@@ -11,9 +11,9 @@ import { QueryService } from "../../gen/ts/opsdb/v1/query_service_pb.ts";
 import { ReplicationService } from "../../gen/ts/opsdb/v1/replication_service_pb.ts";
 import { type WriteMode, WriteRequestSchema } from "../../gen/ts/opsdb/v1/write_pb.ts";
 import { WriteService } from "../../gen/ts/opsdb/v1/write_service_pb.ts";
+import { header } from "../../test/support/site-stub.ts";
+import { collect, errorInfo, StubServer } from "../../test/support/stub-server.ts";
 import { OpsDbError, reasons } from "../errors.ts";
-import { header } from "./site-stub.ts";
-import { collect, errorInfo, StubServer } from "./stub-server.ts";
 
 const path = "/opsdb.v1.WriteService/Write";
 const values = { id: { kind: { case: "stringValue" as const, value: "a" } } };

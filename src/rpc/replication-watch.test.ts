@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import { SiteStub, statusNamed, statusOf } from "../../test/support/site-stub.ts";
 import { linkSignals } from "./linked-signal.ts";
 import { type WatchEvent, type WatchOptions, watchReplication } from "./replication-watch.ts";
-import { SiteStub, statusNamed, statusOf } from "./site-stub.ts";
 
 const writeId = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
 const never = 0x7fffffff;

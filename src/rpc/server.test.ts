@@ -10,9 +10,9 @@ import { QueryService } from "../../gen/ts/opsdb/v1/query_service_pb.ts";
 import { ReplicationService } from "../../gen/ts/opsdb/v1/replication_service_pb.ts";
 import { WriteState } from "../../gen/ts/opsdb/v1/write_pb.ts";
 import { WriteService } from "../../gen/ts/opsdb/v1/write_service_pb.ts";
+import { header } from "../../test/support/site-stub.ts";
+import { collect, StubServer } from "../../test/support/stub-server.ts";
 import type { QueryPart } from "../query/table-query.ts";
-import { header } from "./site-stub.ts";
-import { collect, StubServer } from "./stub-server.ts";
 
 const insert = {
   table: "files",

@@ -6,8 +6,8 @@ import { ErrorInfoSchema } from "../../gen/ts/google/rpc/error_details_pb.ts";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/ts/grpc/health/v1/health_pb.ts";
 import { ReplicationService } from "../../gen/ts/opsdb/v1/replication_service_pb.ts";
 import { WriteService } from "../../gen/ts/opsdb/v1/write_service_pb.ts";
-import { acceptedAck, statusNamed } from "./site-stub.ts";
-import { StubServer } from "./stub-server.ts";
+import { acceptedAck, statusNamed } from "../../test/support/site-stub.ts";
+import { StubServer } from "../../test/support/stub-server.ts";
 
 const mutations = [{ table: "files", operation: { case: "insert" as const, value: {} } }];
 const soon = (): AbortSignal => AbortSignal.timeout(10_000);

@@ -1,12 +1,12 @@
-import type { Catalog, Table } from "../catalog/catalog.ts";
-import { OpsDbError } from "../errors.ts";
-import { aborted } from "../lib/abort.ts";
-import { Latest } from "../lib/latest.ts";
-import type { Lsn } from "../lsn.ts";
-import type { QueryPart, TableQuery } from "../query/table-query.ts";
-import type { ReplicationStatus } from "../replication/status.ts";
-import type { QueryOptions, Site, WriteAck, WriteOptions } from "../site/site.ts";
-import type { RequestedWrite, WriteStatus } from "../write.ts";
+import type { Catalog, Table } from "../../src/catalog/catalog.ts";
+import { OpsDbError } from "../../src/errors.ts";
+import { aborted } from "../../src/lib/abort.ts";
+import { Latest } from "../../src/lib/latest.ts";
+import type { Lsn } from "../../src/lsn.ts";
+import type { QueryPart, TableQuery } from "../../src/query/table-query.ts";
+import type { ReplicationStatus } from "../../src/replication/status.ts";
+import type { QueryOptions, Site, WriteAck, WriteOptions } from "../../src/site/site.ts";
+import type { RequestedWrite, WriteStatus } from "../../src/write.ts";
 
 /** A site for the tests of this folder: it records what it is asked and answers as the test says. Stores nothing. */
 export class SiteStub implements Site {

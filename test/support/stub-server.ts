@@ -12,9 +12,9 @@ import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
 import { Registry } from "prom-client";
 import { type ErrorInfo, ErrorInfoSchema } from "../../gen/ts/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../gen/ts/google/rpc/status_pb.ts";
-import { createLogger } from "../lib/logger.ts";
-import type { Keepalive } from "./keepalive.ts";
-import { createServer, defaultLimits, type Server } from "./server.ts";
+import { createLogger } from "../../src/lib/logger.ts";
+import type { Keepalive } from "../../src/rpc/keepalive.ts";
+import { createServer, defaultLimits, type Server } from "../../src/rpc/server.ts";
 import { SiteStub } from "./site-stub.ts";
 
 /** A server on a free port in front of a stub, with clients of two makes, for the tests of this folder. */
