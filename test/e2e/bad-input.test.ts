@@ -8,7 +8,7 @@ import type { MutationInit, Row } from "../../demo/site-client.ts";
 import { bytes, double, integer, json, list, nothing, numeric, text, uuid } from "../../demo/values.ts";
 import { ComparisonOperator } from "../../gen/ts/opsdb/v1/query_pb.ts";
 import { ValueSchema } from "../../gen/ts/opsdb/v1/value_pb.ts";
-import { errorInfo } from "../../src/rpc/stub-server.ts";
+import { errorInfo } from "../support/stub-server.ts";
 import { type SiteRole, secondarySiteName, startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { compare, equals, type Refusal, refusal, SiteCaller, writeBytes } from "./site-caller.ts";
 
