@@ -104,13 +104,15 @@ export class RedisWriteBuffer implements AsyncDisposable {
     const refusal = this.refusal;
     if (refusal) throw refusal;
     const payload = encodeWrite(write);
+    // Of the whole append: ioredis's own timeout begins anew for a command that waited behind a pipeline under way.
+    const deadline = AbortSignal.timeout(this.#options.timeoutMs);
     this.#sending.set(write.writeId + payload, write);
     try {
       // One single command: a torn tail of the append-only file holds all of a write or nothing of it.
-      const id = await this.#commands.xadd(this.#stream, "*", "i", write.writeId, "w", payload);
+      const id = await aborted(deadline, this.#commands.xadd(this.#stream, "*", "i", write.writeId, "w", payload));
       if (id === null) throw new Error("XADD answered nothing");
       const position = parsePosition(id);
-      await this.#readBack(position);
+      await this.#readBack(position, deadline);
       const entry = this.writes.firstAfter(position - 1n);
       if (entry?.position !== position) throw new Error("the entry was not read back");
       const first = this.writes.byId(write.writeId);
@@ -283,9 +285,9 @@ export class RedisWriteBuffer implements AsyncDisposable {
     if (moved) this.tail.set(this.writes.last);
   }
 
-  async #readBack(position: Position): Promise<void> {
+  async #readBack(position: Position, deadline: AbortSignal): Promise<void> {
     if (this.writes.last >= position) return;
-    await this.tail.until((last) => last >= position, AbortSignal.timeout(this.#options.timeoutMs));
+    await this.tail.until((last) => last >= position, deadline);
   }
 
   #full(): OpsDbError | undefined {
