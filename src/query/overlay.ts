@@ -79,7 +79,10 @@ export class Overlay {
     if (!last) return;
     const effective = writes.filter(({ state, duplicateOf }) => state !== "REJECTED" && duplicateOf === undefined);
     await this.#readBase(effective, readRows);
-    for (const { write } of effective) if (await this.#apply(write.mutations, sameValue)) this.#merged += 1;
+    for (const { position, write } of effective) {
+      if (await this.#apply(write.mutations, sameValue)) this.#merged += 1;
+      this.#upTo = position; // each at once: what fails in between must not be applied again
+    }
     this.#upTo = last.position;
   }
 

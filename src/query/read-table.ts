@@ -76,7 +76,6 @@ export class TableReader {
 
   async #overlayOf(snapshot: Snapshot, catalog: Catalog): Promise<Overlay | undefined> {
     if (!this.#pending) return undefined;
-    const pending = this.#pending.after(snapshot.cursor);
     if (this.#pending.forgottenTo > snapshot.cursor)
       throw new OpsDbError(
         "LOCAL_UNAVAILABLE",
@@ -85,14 +84,20 @@ export class TableReader {
           retryAfterMs: 1_000,
         },
       );
-    if (pending.length === 0) return undefined;
-    let kept = this.#overlay;
-    const { rejections } = this.#pending;
-    if (kept?.snapshot !== snapshot.name || kept.catalog !== catalog || kept.rejections !== rejections) {
-      kept = { snapshot: snapshot.name, catalog, rejections, overlay: new Overlay(catalog, snapshot.cursor) };
-      this.#overlay = kept;
-    }
-    await kept.overlay.grow(pending, snapshot.readRows, snapshot.sameValue);
-    return kept.overlay;
+    if (!this.#pending.firstAfter(snapshot.cursor)) return undefined;
+    const overlay = this.#kept(snapshot, catalog, this.#pending.rejections);
+    await overlay.grow(this.#pending.after(overlay.upTo), snapshot.readRows, snapshot.sameValue);
+    return overlay;
+  }
+
+  /** The kept overlay where it holds for this snapshot, or an empty one. */
+  #kept(snapshot: Snapshot, catalog: Catalog, rejections: number): Overlay {
+    const { name } = snapshot;
+    const kept = this.#overlay;
+    if (kept && kept.snapshot === name && kept.catalog === catalog && kept.rejections === rejections)
+      return kept.overlay;
+    const overlay = new Overlay(catalog, snapshot.cursor);
+    if (name !== undefined) this.#overlay = { snapshot: name, catalog, rejections, overlay };
+    return overlay;
   }
 }

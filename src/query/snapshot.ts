@@ -18,8 +18,11 @@ export class Snapshot implements AsyncDisposable {
   readonly #drop: () => void;
   #ended = false;
   #released = false;
-  /** Equal names see equal data. */
-  readonly name: string;
+  /**
+   * Equal names see equal data. Undefined where nothing tells: on a standby pg_current_snapshot() leaves out which
+   * transactions are in progress, so it names a snapshot only while there are none between its bounds.
+   */
+  readonly name: string | undefined;
   /** The site's cursor in the snapshot: every write up to here is in it, decided. */
   readonly cursor: Position;
   /** At least everything that the snapshot shows (read in it, so never a proof that something is shown). */
@@ -28,7 +31,7 @@ export class Snapshot implements AsyncDisposable {
   private constructor(
     client: pg.PoolClient,
     signal: AbortSignal,
-    facts: { name: string; cursor: Position; lsnAfter: Lsn },
+    facts: { name: string | undefined; cursor: Position; lsnAfter: Lsn },
   ) {
     this.#client = client;
     this.#signal = signal;
@@ -127,9 +130,10 @@ async function begin(client: pg.PoolClient, site: string, timeoutMs: number) {
     rowMode: "array",
   });
   await begun;
-  const [name, cursor, lsn] = rows[0] ?? [];
+  const [bounds, cursor, lsn] = rows[0] ?? [];
+  const [xmin, xmax] = (bounds ?? "").split(":");
   return {
-    name: name ?? "",
+    name: xmin === xmax ? xmax : undefined,
     cursor: cursor == null ? START : parsePosition(cursor),
     lsnAfter: parseLsn(lsn ?? "0/0"),
   };
