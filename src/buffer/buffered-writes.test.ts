@@ -1,0 +1,97 @@
+import { expect, test } from "vitest";
+import type { Mutation } from "../write.ts";
+import { BufferedWrites } from "./buffered-writes.ts";
+import { decodeWrite, encodeWrite } from "./entry-codec.ts";
+
+const mutation = (operation: Mutation["operation"], key: string): Mutation => ({
+  table: "public.log",
+  operation,
+  key: [key],
+  columns: ["n"],
+  values: [key],
+  preconditions: [],
+});
+
+/** Entries at positions 1, 2, ... */
+function buffered(...writes: [id: string, ...Mutation[]][]): BufferedWrites {
+  const buffer = new BufferedWrites();
+  writes.forEach(([writeId, ...mutations], i) => {
+    buffer.add(BigInt(i + 1), writeId, encodeWrite({ writeId, payloadHash: Buffer.from(writeId), mutations }));
+  });
+  return buffer;
+}
+
+test("a payload is decoded as it was encoded", () => {
+  const write = {
+    writeId: "w",
+    payloadHash: Buffer.from([0, 255]),
+    mutations: [
+      mutation("insert", 'é"\\'),
+      { ...mutation("upsert", "2"), setColumns: [] },
+      { ...mutation("update", "3"), values: [null], preconditions: [{ kind: "row_exists" as const, exists: true }] },
+      { ...mutation("delete", "4"), columns: [], values: [] },
+    ],
+  };
+  expect(decodeWrite("w", encodeWrite(write))).toEqual(write);
+});
+
+test("G2: the second entry of a write id is a duplicate of the first, and the id names the first", () => {
+  const buffer = buffered(
+    ["a", mutation("insert", "1")],
+    ["b", mutation("insert", "2")],
+    ["a", mutation("insert", "1")],
+  );
+  expect(buffer.after(0n).map(({ duplicateOf }) => duplicateOf)).toEqual([undefined, undefined, 1n]);
+  expect(buffer.byId("a")?.position).toBe(1n);
+});
+
+test("pending writes tell whether a row exists until they are proven", () => {
+  const buffer = buffered(
+    ["a", mutation("insert", "1")],
+    ["b", mutation("delete", "1")],
+    ["c", mutation("insert", "2")],
+  );
+  expect(buffer.rowExists("public.log", ["1"])).toBe(false);
+  expect(buffer.rowExists("public.log", ["2"])).toBe(true);
+  expect(buffer.rowExists("public.log", ["3"])).toBeUndefined();
+  buffer.prove(1n);
+  expect(buffer.rowExists("public.log", ["1"])).toBe(false);
+  buffer.prove(2n);
+  expect(buffer.rowExists("public.log", ["1"])).toBeUndefined();
+  buffer.unprove(0n);
+  expect(buffer.rowExists("public.log", ["2"])).toBe(true);
+});
+
+test("G8: only proven writes are forgotten", () => {
+  const buffer = buffered(["a", mutation("insert", "1")], ["b", mutation("insert", "2")]);
+  buffer.prove(1n);
+  expect(() => buffer.forget(2n)).toThrow("proven");
+  expect(buffer.trimmableTo(Number.POSITIVE_INFINITY)).toBe(1n);
+  buffer.forget(1n);
+  expect([buffer.size, buffer.unproven, buffer.forgottenTo, buffer.byId("a")]).toEqual([1, 1, 1n, undefined]);
+});
+
+test("G2: the original of a duplicate that still waits is kept", () => {
+  const buffer = buffered(
+    ["a", mutation("insert", "1")],
+    ["b", mutation("insert", "2")],
+    ["a", mutation("insert", "1")],
+  );
+  buffer.prove(2n);
+  expect(buffer.trimmableTo(Number.POSITIVE_INFINITY)).toBe(0n);
+  buffer.prove(3n);
+  expect(buffer.trimmableTo(Number.POSITIVE_INFINITY)).toBe(3n);
+});
+
+test("after a failover proven writes wait again for their proof", () => {
+  const buffer = buffered(
+    ["a", mutation("insert", "1")],
+    ["b", mutation("insert", "2")],
+    ["c", mutation("insert", "3")],
+  );
+  for (const entry of buffer.after(0n)) entry.state = "REPLICATED";
+  buffer.prove(3n);
+  buffer.unprove(1n);
+  expect(buffer.unproven).toBe(2);
+  expect(buffer.after(0n).map(({ state }) => state)).toEqual(["REPLICATED", "ACCEPTED", "ACCEPTED"]);
+});
