@@ -16,6 +16,7 @@ import {
 } from "../../gen/ts/opsdb/v1/replication_pb.ts";
 import { WriteMode, WriteState } from "../../gen/ts/opsdb/v1/write_pb.ts";
 import { eventually } from "../support/eventually.ts";
+import { Link } from "../support/link.ts";
 import { sql } from "../support/sql.ts";
 import { secondarySiteName, startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { equals, refusal, SiteCaller } from "./site-caller.ts";
@@ -187,6 +188,20 @@ test("G5: a write through one server of a site is at once in a merged read throu
       where: equals("station", text("both")),
     });
     expect(rows).toHaveLength(n + 1);
+  }
+});
+
+test("G5: also where the other server hears of writes late", async () => {
+  await using slowly = new Link({ roundTripMs: 60 });
+  const { host, port } = await slowly.forward(sites.redis);
+  await using server = sites.anotherServer("secondary", "late", { REDIS_URL: `redis://${host}:${port}` });
+  await server.start();
+  await server.ready();
+  using other = new SiteCaller(server);
+  const where = equals("station", text("late"));
+  for (let n = 0; n < 20; n++) {
+    await site.write([sample("late", n)]);
+    expect((await other.query("weather_samples", { columns: ["pwv_mm"], where })).rows).toHaveLength(n + 1);
   }
 });
 

@@ -1,11 +1,13 @@
 import { randomUUID } from "node:crypto";
+import { ConnectError } from "@connectrpc/connect";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { upsert } from "../../demo/mutations.ts";
 import type { MutationInit } from "../../demo/site-client.ts";
 import { double, text, time } from "../../demo/values.ts";
+import { RetryInfoSchema } from "../../gen/ts/google/rpc/error_details_pb.ts";
 import { HealthCheckResponse_ServingStatus as Serving } from "../../gen/ts/grpc/health/v1/health_pb.ts";
 import { Consistency } from "../../gen/ts/opsdb/v1/query_pb.ts";
-import { PartState, type PartStatus } from "../../gen/ts/opsdb/v1/replication_pb.ts";
+import { AlarmLevel, PartState, type PartStatus } from "../../gen/ts/opsdb/v1/replication_pb.ts";
 import { WriteState } from "../../gen/ts/opsdb/v1/write_pb.ts";
 import { eventually } from "../support/eventually.ts";
 import { sql } from "../support/sql.ts";
@@ -200,6 +202,10 @@ test("G9: without main WatchReplication names the reason, the next attempt and t
   );
   expectReason(main?.connection);
   expectReason(processor?.state);
+  expect(await refusal(site.query("sources", { consistency: Consistency.MAIN }))).toMatchObject({
+    code: "Unavailable",
+    reason: "MAIN_UNAVAILABLE",
+  });
   expect(processor?.state?.nextAttempt ?? main?.connection?.nextAttempt).toBeDefined();
   expect(buffer?.pendingWrites).toBe(1n);
   expect(await site.healthOf(writing)).toBe(Serving.SERVING);
@@ -210,6 +216,63 @@ test("G9: without main WatchReplication names the reason, the next attempt and t
   const well = await site.statusUntil((status) => runs(status.main?.connection) && status.buffer?.overlayWrites === 0n);
   expect(well.buffer?.oldestAge).toBeUndefined();
   expect(await effects("no main")).toEqual([1]);
+});
+
+test("without its database the main site refuses with UNAVAILABLE, says so, and goes on by itself", async () => {
+  using main = new SiteCaller(sites.main);
+  const writeId = randomUUID();
+  await using primary = await stopped(sites.primary);
+  expect(await refusal(main.write([sample("cologne", 1)], { writeId }))).toMatchObject({
+    code: "Unavailable",
+    reason: "MAIN_UNAVAILABLE",
+  });
+  expect(await refusal(main.query("sources"))).toMatchObject({ code: "Unavailable", reason: "LOCAL_UNAVAILABLE" });
+  expectReason((await main.statusUntil((status) => !runs(status.main?.connection))).main?.connection);
+  for (const service of [writing, reading])
+    await eventually(
+      () => main.healthOf(service),
+      (health) => health === Serving.NOT_SERVING,
+      { what: `that ${service} is not served` },
+    );
+  await primary.over();
+  await sites.main.ready();
+  await main.write([sample("cologne", 1)], { writeId });
+  expect((await main.write([sample("cologne", 1)], { writeId })).duplicate).toBe(true);
+  expect(await effects("cologne")).toEqual([1]);
+});
+
+test("G1: a full buffer refuses writes, drops none, and takes writes again by itself once there is room", async () => {
+  const small = { BUFFER_MAX_WRITES: "50", BUFFER_RETENTION: "0" };
+  await using server = sites.anotherServer("secondary", "small", small);
+  await server.start();
+  await server.ready();
+  using caller = new SiteCaller(server);
+  await using cut = outage(async () => sites.link.heal());
+  sites.link.cut();
+  const acknowledged: number[] = [];
+  let refused: (Refusal & { retryable: boolean }) | undefined;
+  for (let n = 0; n < 60 && !refused; n++)
+    await caller.write([sample("full", n)]).then(
+      () => acknowledged.push(n),
+      async (error: unknown) => {
+        const retryable = ConnectError.from(error).findDetails(RetryInfoSchema).length === 1;
+        refused = { ...(await refusal(Promise.reject(error))), retryable };
+      },
+    );
+  expect(refused).toMatchObject({ code: "ResourceExhausted", reason: "BUFFER_FULL", retryable: true });
+  expect(acknowledged.length).toBeGreaterThan(0);
+  const { buffer } = await caller.statusUntil((status) => status.buffer?.alarm === AlarmLevel.FULL);
+  expect(buffer?.pendingWrites).toBe(BigInt(acknowledged.length));
+  await eventually(
+    () => caller.healthOf(writing),
+    (health) => health === Serving.NOT_SERVING,
+    { what: "that writes are not served" },
+  );
+  await cut.over();
+  await server.ready();
+  const { status } = await caller.write([sample("full", 100)]);
+  await caller.home(status?.writeId);
+  expect(await effects("full")).toEqual([...acknowledged, 100]);
 });
 
 function sample(station: string, n: number): MutationInit {

@@ -98,9 +98,9 @@ export class TwoSite implements AsyncDisposable {
     return { main: this.primary.urlOf(databaseName), secondary: this.standby.urlOf(databaseName) };
   }
 
-  /** One more API server of a site, not started yet. It ends with the rest. */
-  anotherServer(role: SiteRole, name: string): ApiServer {
-    return this.#server(role, name);
+  /** One more API server of a site, not started yet, with further configuration. It ends with the rest. */
+  anotherServer(role: SiteRole, name: string, env: Record<string, string> = {}): ApiServer {
+    return this.#server(role, name, env);
   }
 
   /** Configuration of a site's server, by environment names. */
@@ -114,10 +114,9 @@ export class TwoSite implements AsyncDisposable {
     await this.#stack.disposeAsync();
   }
 
-  #server(role: SiteRole, name: string): ApiServer {
-    const server = new ApiServer({ env: this.#environments[role], log: join(this.logs, `${name}.log`) });
-    this.#servers.push(server);
-    return server;
+  #server(role: SiteRole, name: string, env: Record<string, string> = {}): ApiServer {
+    const log = join(this.logs, `${name}.log`);
+    return this.#stack.use(new ApiServer({ env: { ...this.#environments[role], ...env }, log }));
   }
 }
 
