@@ -60,7 +60,7 @@ export const variables: readonly Variable[] = [
     description: "Most writes in the buffer; further ones are refused.",
   },
   {
-    ...integer("BUFFER_MAX_BYTES", 2 * 1024 ** 3, [1024, Number.MAX_SAFE_INTEGER]),
+    ...integer("BUFFER_MAX_BYTES", 1024 ** 3, [1024, Number.MAX_SAFE_INTEGER]),
     group: "Buffer",
     description: "Most bytes in the buffer; further writes are refused.",
   },

@@ -3,6 +3,9 @@ import type { Mutation, Rejection, Write } from "../write.ts";
 import { decodeWrite } from "./entry-codec.ts";
 import type { BufferedWrite } from "./write-buffer.ts";
 
+/** With more unproven writes than this, payloads are decoded when they are needed, and not kept decoded. */
+const DECODED = 100_000;
+
 class Entry implements BufferedWrite {
   readonly position: Position;
   readonly writeId: string;
@@ -58,7 +61,9 @@ export class BufferedWrites {
   #entries: Entry[] = [];
   readonly #byId = new Map<string, Entry>();
   /** Last pending operation on a row: what the merged view says of its existence without asking the replica. */
-  readonly #rows = new Map<string, { exists: boolean; position: Position }>();
+  readonly #rows = new Map<string, { exists: boolean | "unknown"; position: Position }>();
+  /** How many unproven writes change each table. */
+  readonly #touched = new Map<string, number>();
   #proven = 0;
   #bytes = 0;
   #duplicates = 0;
@@ -105,19 +110,26 @@ export class BufferedWrites {
     if (position <= this.last) throw new RangeError("entries of a stream come in order");
     const first = this.#byId.get(writeId);
     const entry = new Entry(position, writeId, payload, first?.position, decoded);
+    const { mutations } = entry.write; // throws for a payload of another version, before anything is changed
     this.#entries.push(entry);
     this.#bytes += entry.bytes;
+    this.#touch(mutations, 1);
     if (first) this.#duplicates += 1;
     else {
       this.#byId.set(writeId, entry);
-      for (const mutation of entry.write.mutations)
-        this.#rows.set(rowKey(mutation), { exists: mutation.operation !== "delete", position });
+      this.#recordRows(entry);
     }
+    if (this.unproven > DECODED) entry.forgetDecoded();
     return entry;
   }
 
-  /** Whether a pending write made or removed the row; undefined where none did. */
-  rowExists(table: string, key: Mutation["key"]): boolean | undefined {
+  /** Whether any unproven write changes the table. */
+  touches(table: string): boolean {
+    return (this.#touched.get(table) ?? 0) > 0;
+  }
+
+  /** Whether the newest pending write to the row made or removed it; undefined where there is none, or it says nothing. */
+  rowExists(table: string, key: Mutation["key"]): boolean | "unknown" | undefined {
     return this.#rows.get(rowKey({ table, key }))?.exists;
   }
 
@@ -143,7 +155,14 @@ export class BufferedWrites {
 
   /** Main refused the write for good. */
   reject(entry: BufferedWrite, rejection: Rejection, at: Date): void {
-    if (entry.state !== "REJECTED") this.#rejections += 1;
+    if (entry.state !== "REJECTED") {
+      this.#rejections += 1;
+      // What it would have made or removed it did not; what was there before it is not known any more.
+      for (const mutation of entry.write.mutations) {
+        const row = this.#rows.get(rowKey(mutation));
+        if (row?.position === entry.position) row.exists = "unknown";
+      }
+    }
     entry.state = "REJECTED";
     entry.rejection = rejection;
     entry.appliedAt = at;
@@ -155,6 +174,7 @@ export class BufferedWrites {
     for (let i = this.#proven; i < to; i++) {
       const entry = this.#entries[i];
       if (!entry) continue;
+      this.#touch(entry.write.mutations, -1);
       for (const mutation of entry.write.mutations) {
         const key = rowKey(mutation);
         if (this.#rows.get(key)?.position === entry.position) this.#rows.delete(key);
@@ -165,19 +185,24 @@ export class BufferedWrites {
     this.#proven = Math.max(this.#proven, to);
   }
 
-  /** The replica does not show what it showed before (failover): entries after the position are unproven again. */
-  unprove(position: Position): void {
-    const from = this.#indexAfter(position);
-    for (const entry of this.#entries.slice(from, this.#proven)) {
+  /** Main has not decided the entries after the position, whatever was known before (failover): they are open again. */
+  reopen(position: Position): void {
+    for (const entry of this.#entries.slice(this.#indexAfter(position))) {
+      if (entry.state === "ACCEPTED") continue;
       entry.state = "ACCEPTED";
       entry.lsn = undefined;
       entry.appliedAt = undefined;
-      if (entry.duplicateOf !== undefined) continue;
-      for (const mutation of entry.write.mutations)
-        if (!this.#rows.has(rowKey(mutation)))
-          this.#rows.set(rowKey(mutation), { exists: mutation.operation !== "delete", position: entry.position });
+      entry.rejection = undefined;
     }
+  }
+
+  /** The replica does not show what it showed before (failover): entries after the position are unproven again. */
+  unprove(position: Position): void {
+    this.reopen(position);
+    const from = this.#indexAfter(position);
+    for (const entry of this.#entries.slice(from, this.#proven)) this.#touch(entry.write.mutations, 1);
     this.#proven = Math.min(this.#proven, from);
+    for (const entry of this.#entries.slice(from)) if (entry.duplicateOf === undefined) this.#recordRows(entry);
   }
 
   /**
@@ -213,6 +238,25 @@ export class BufferedWrites {
   /** The raw entries after the position, for writing them again where Redis has lost them. */
   payloadsAfter(position: Position): { position: Position; writeId: string; payload: string }[] {
     return this.#entries.slice(this.#indexAfter(position));
+  }
+
+  /** A write with preconditions may do nothing, and an update proves nothing: neither says whether a row exists. */
+  #recordRows({ position, write: { mutations } }: BufferedWrite): void {
+    const conditional = mutations.some(({ preconditions }) => preconditions.length > 0);
+    for (const mutation of mutations) {
+      const key = rowKey(mutation);
+      if (conditional) this.#rows.set(key, { exists: "unknown", position });
+      else if (mutation.operation !== "update")
+        this.#rows.set(key, { exists: mutation.operation !== "delete", position });
+    }
+  }
+
+  #touch(mutations: readonly Mutation[], by: 1 | -1): void {
+    for (const { table } of mutations) {
+      const count = (this.#touched.get(table) ?? 0) + by;
+      if (count === 0) this.#touched.delete(table);
+      else this.#touched.set(table, count);
+    }
   }
 
   #indexAfter(position: Position): number {

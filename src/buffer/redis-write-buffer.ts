@@ -4,7 +4,7 @@ import { aborted, sleep } from "../lib/abort.ts";
 import { Backoff } from "../lib/backoff.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
-import { formatPosition, type Position, parsePosition } from "../position.ts";
+import { formatPosition, type Position, parsePosition, START } from "../position.ts";
 import { Part } from "../replication/part.ts";
 import type { Write } from "../write.ts";
 import { BufferedWrites } from "./buffered-writes.ts";
@@ -54,6 +54,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
   readonly #sending = new Map<string, Write>();
   /** Whether appends are accepted: connected, durable, and read to the tail. */
   readonly accepting = new Latest(false);
+  #loaded = false;
   #refusal = new OpsDbError("BUFFER_UNAVAILABLE", "the buffer is not connected yet", { retryAfterMs: 1_000 });
   #catchingUp: Promise<void> | undefined;
 
@@ -88,6 +89,11 @@ export class RedisWriteBuffer implements AsyncDisposable {
   /** The connection for short commands; they reject at once while Redis is away. */
   get redis(): Redis {
     return this.#commands;
+  }
+
+  /** Whether the stream was read to its tail once. Before, memory says nothing of what was acknowledged. */
+  get loaded(): boolean {
+    return this.#loaded;
   }
 
   /** Throws what an append would throw now; undefined while writes are accepted. */
@@ -130,17 +136,27 @@ export class RedisWriteBuffer implements AsyncDisposable {
    */
   async catchUp(): Promise<boolean> {
     if (this.part.status.state !== "RUNNING") return false;
+    const deadline = AbortSignal.timeout(this.#options.timeoutMs);
     try {
       // A read that begins now sees all that was acknowledged before; one already under way may not.
-      if (this.#catchingUp) await this.#catchingUp.catch(() => {});
+      if (this.#catchingUp)
+        await aborted(
+          deadline,
+          this.#catchingUp.catch(() => {}),
+        );
       this.#catchingUp ??= this.#readToTail().finally(() => {
         this.#catchingUp = undefined;
       });
-      await this.#catchingUp;
+      await aborted(deadline, this.#catchingUp);
       return true;
     } catch {
       return false;
     }
+  }
+
+  /** Sees to it that no position up to this one, which main speaks of, is given again. */
+  async neverBelow(position: Position): Promise<void> {
+    if (position > (await this.#generated())) await this.#moveTo(position);
   }
 
   /** Removes entries up to the position from the stream and from memory; they must be proven. */
@@ -197,6 +213,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
     await this.#restore(await knownTo());
     this.part.set("RETRYING", "loading the stream");
     await this.#readToTail();
+    this.#loaded = true;
     this.part.set("RUNNING");
     this.accepting.set(true);
   }
@@ -206,13 +223,11 @@ export class RedisWriteBuffer implements AsyncDisposable {
    * again, and makes sure that no position is given twice, whatever the clock does.
    */
   async #restore(knownTo: Position): Promise<void> {
-    const [[newest] = [], lastId] = await this.#newest();
-    const stored = newest === undefined ? 0n : parsePosition(newest);
-    const generated = lastId === undefined ? 0n : parsePosition(lastId);
+    const generated = await this.#generated();
     if (generated < this.writes.last) {
       const lost = this.writes.payloadsAfter(generated);
       this.#options.logger.error(
-        { lost: lost.length, stored: formatPosition(stored), seen: formatPosition(this.writes.last) },
+        { lost: lost.length, stored: formatPosition(generated), seen: formatPosition(this.writes.last) },
         "Redis has lost acknowledged writes; those that this process remembers are written again",
       );
       for (const { position, writeId, payload } of lost)
@@ -227,11 +242,11 @@ export class RedisWriteBuffer implements AsyncDisposable {
     }
   }
 
-  async #newest(): Promise<[string[], string | undefined]> {
-    const last = await this.#commands.xrevrange(this.#stream, "+", "-", "COUNT", 1);
-    if ((await this.#commands.exists(this.#stream)) === 0) return [[], undefined];
+  /** The last position that the stream has given; START where there is no stream. */
+  async #generated(): Promise<Position> {
+    if ((await this.#commands.exists(this.#stream)) === 0) return START;
     const info = (await this.#commands.xinfo("STREAM", this.#stream)) as (string | number)[];
-    return [last.map(([id]) => id), String(info[info.indexOf("last-generated-id") + 1])];
+    return parsePosition(String(info[info.indexOf("last-generated-id") + 1]));
   }
 
   /** Later ids of the stream are greater than the position. */

@@ -24,6 +24,8 @@ export class CatalogKeeper {
   readonly #timeoutMs: number;
   readonly #logger: Logger;
   #problem = "not read yet";
+  /** Fingerprint of the copy. */
+  #copied: string | undefined;
   #refreshing: Promise<void> | undefined;
   #refreshedAt = 0;
 
@@ -69,14 +71,23 @@ export class CatalogKeeper {
     this.#refreshedAt = Date.now();
     try {
       const read = await useClient(this.#pool, signal, (client) => loadCatalog(client));
-      if (read.fingerprint === this.catalog.value?.fingerprint) return;
-      this.#logger.info({ tables: read.tables.length, fingerprint: read.fingerprint }, "the catalog was read");
-      this.catalog.set(read);
-      await this.#copy?.save(serializeCatalog(read)).catch((error: unknown) => {
-        this.#logger.warn({ error }, "the catalog's copy could not be kept");
-      });
+      if (read.fingerprint !== this.catalog.value?.fingerprint) {
+        this.#logger.info({ tables: read.tables.length, fingerprint: read.fingerprint }, "the catalog was read");
+        this.catalog.set(read);
+      }
+      if (this.#copied !== read.fingerprint) await this.#keepCopy(read);
     } catch (error) {
       this.#problem = messageOf(error);
+    }
+  }
+
+  /** Tried again with the next reading where it fails. */
+  async #keepCopy(catalog: Catalog): Promise<void> {
+    try {
+      await this.#copy?.save(serializeCatalog(catalog));
+      this.#copied = catalog.fingerprint;
+    } catch (error) {
+      this.#logger.debug({ error }, "the catalog's copy could not be kept");
     }
   }
 

@@ -8,7 +8,7 @@ import type {
   RequestedWrite,
   Write,
 } from "../write.ts";
-import type { Catalog, Column, Table } from "./catalog.ts";
+import { type Catalog, type Column, type ColumnType, keyColumns, type Table } from "./catalog.ts";
 import { checkViolation, decideCheck } from "./decide-check.ts";
 import { encodeValue, isFullyChecked } from "./encode-value.ts";
 import { evaluateDefault } from "./evaluate-default.ts";
@@ -97,7 +97,7 @@ class MutationCompleter {
     return {
       table: this.#table.id,
       operation,
-      key: this.#table.primaryKey.map((name) => values.get(name) ?? null),
+      key: keyColumns(this.#table).map(({ name, type }) => keyText(type, values.get(name) ?? null)),
       columns: [...values.keys()],
       values: [...values.values()],
       ...(operation === "upsert" ? { setColumns: this.#setColumns(given) } : {}),
@@ -118,7 +118,8 @@ class MutationCompleter {
       // Own properties alone: a column may be called "constructor".
       const value = Object.hasOwn(this.#mutation.key, name) ? this.#mutation.key[name] : undefined;
       if (value === undefined) throw this.#missingKey(name, keyPath);
-      return this.#encode(this.#column(name, keyPath), value, keyPath);
+      const column = this.#column(name, keyPath);
+      return keyText(column.type, this.#encode(column, value, keyPath));
     });
     const values = operation === "update" ? this.#updateValues() : new Map<string, TextValue>();
     const columns = this.#table.columns.map((column) => column.name).filter((name) => values.has(name));
@@ -289,4 +290,15 @@ function invalidField(message: string, field: string): OpsDbError {
 
 function pathOf(path: string, name: string): string {
   return `${path}[${JSON.stringify(name)}]`;
+}
+
+/** Rows are told apart by the text of their keys, so values that PostgreSQL holds for equal need one text: 1.0 and 1.00. */
+function keyText(type: ColumnType, text: TextValue): TextValue {
+  if (type.array || text === null || !["numeric", "citext"].includes(baseName(type))) return text;
+  if (baseName(type) === "citext") return text.toLowerCase();
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+}
+
+function baseName({ base }: ColumnType): string {
+  return base.slice(base.indexOf(".") + 1);
 }

@@ -1,6 +1,9 @@
 /** Resolves or rejects as the promise does, or rejects with the signal's reason, whichever comes first. */
 export function aborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
-  if (signal.aborted) return Promise.reject(signal.reason as Error);
+  if (signal.aborted) {
+    promise.catch(() => {}); // nobody waits for it any more; unhandled, its rejection would end the process
+    return Promise.reject(signal.reason as Error);
+  }
   return new Promise<T>((resolve, reject) => {
     const stop = (): void => reject(signal.reason as Error);
     signal.addEventListener("abort", stop, { once: true });
@@ -22,4 +25,9 @@ export function sleep(ms: number, signal: AbortSignal): Promise<void> {
     }, ms);
     signal.addEventListener("abort", stop, { once: true });
   });
+}
+
+/** Aborts after the time, milliseconds, of any size and fraction. */
+export function deadlineSignal(ms: number): AbortSignal {
+  return AbortSignal.timeout(Math.ceil(Math.max(0, Math.min(ms, 2 ** 31 - 1))));
 }

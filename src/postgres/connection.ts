@@ -67,6 +67,8 @@ export function createPool(address: DatabaseAddress, session: SessionOptions, si
 
 /** A connection on which many statements are under way at once, and which can be dropped at once. */
 export interface PipelinedConnection extends AsyncDisposable {
+  /** Aborts when the connection is gone, also while nothing is under way. */
+  readonly closed: AbortSignal;
   /** Rows as arrays of text. */
   query(statement: Statement): Promise<StatementResult>;
   /** Gives the connection up: everything under way rejects. */
@@ -97,12 +99,15 @@ export async function connectPipelined(
   const client = new pg.Client({ ...clientConfig(address, session), pipeline: true, stream: () => socket });
   client.on("error", () => {}); // every statement under way rejects with the cause
   await client.connect();
+  const closed = new AbortController();
+  socket.once("close", () => closed.abort(new Error("the connection to the main database broke")));
   let underWay = 0;
   const silence = setTimeout(() => {
     if (underWay > 0) socket.destroy(new Error(`no answer within ${address.timeoutMs} ms`));
   }, address.timeoutMs);
   silence.unref(); // an answer that comes while the connection closes starts it once more
   return {
+    closed: closed.signal,
     async query({ name, text, values }) {
       if (underWay === 0) silence.refresh();
       underWay += 1;

@@ -14,18 +14,17 @@ export function sqlstateOf(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined;
 }
 
-// A missing right is the operator's to mend: rejecting a night's writes for a forgotten GRANT would lose them.
-const mendable = new Set(["42501"]);
-const own = new Set(["OD002", "OD003"]);
+// Not the write's fault: the state of the session, the server, or the operator's work. OD001 is the cursor's guard. A
+// missing right (42501) is for the operator to mend: rejecting a night's writes for a forgotten GRANT would lose them.
+// Everything else is what PostgreSQL, or a trigger with a code of its own, says of the write itself.
+const transient = /^(25|26|28|3D|40|53|55|57014|58|F0|XX|OD001|42501)/;
+const unknown = /^(08|57P)/;
 
 export function classify(error: unknown): ErrorClass {
   const code = sqlstateOf(error);
   if (code === undefined) return "unknown";
-  if (own.has(code)) return "permanent";
-  if (mendable.has(code)) return "transient";
-  if (/^(22|23|42|21|44|0A|P0)/.test(code)) return "permanent";
-  if (/^(08|57P)/.test(code)) return "unknown";
-  return "transient";
+  if (unknown.test(code)) return "unknown";
+  return transient.test(code) ? "transient" : "permanent";
 }
 
 /** The reason of a permanent error, as in the proto's ErrorReason. */

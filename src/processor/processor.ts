@@ -1,4 +1,5 @@
 import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
+import { settle } from "../buffer/settle.ts";
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
@@ -8,7 +9,7 @@ import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
 import { formatPosition, type Position, parsePosition, START } from "../position.ts";
 import { connectPipelined, type DatabaseAddress, type PipelinedConnection } from "../postgres/connection.ts";
-import { parseLedgerRow, readLedger, takeCursor } from "../postgres/ledger.ts";
+import { type LedgerRow, parseLedgerRow, readLedger, takeCursor } from "../postgres/ledger.ts";
 import { classify, messageOf, rejectionOf, sqlstateOf } from "../postgres/sqlstate.ts";
 import { Part } from "../replication/part.ts";
 import type { ProcessorStatus } from "../replication/status.ts";
@@ -22,6 +23,8 @@ export interface ProcessorOptions {
   buffer: RedisWriteBuffer;
   /** The catalog as it is now; undefined before it was read. */
   catalog: () => Catalog | undefined;
+  /** Reads the main database's catalog, for a write that the local one does not fit. */
+  catalogOfMain: () => Promise<Catalog>;
   batchWrites: number;
   batchBytes: number;
   /** Batches under way at once: what fills a long link. */
@@ -64,11 +67,17 @@ export class Processor {
   readonly #options: ProcessorOptions;
   readonly #lease: Lease;
   readonly #moved = new Latest<Position>(START);
+  /**
+   * The most writes in a batch just now: smaller after a failure, so that a batch that is too slow gets through and
+   * many bad writes do not each cost a search, and double with every batch that main commits.
+   */
+  #batchWrites: number;
   #appliedWrites = 0;
   #rejectedWrites = 0;
 
   constructor(options: ProcessorOptions) {
     this.#options = options;
+    this.#batchWrites = options.batchWrites;
     this.part = new Part("IDLE", "not started yet", options.changed);
     this.#lease = new Lease({
       redis: options.buffer.redis,
@@ -105,6 +114,7 @@ export class Processor {
         await this.#runWithLease(signal, backoff);
       } catch (error) {
         if (signal.aborted) break;
+        this.#batchWrites = Math.max(1, this.#batchWrites >> 1);
         const wait = backoff.next();
         this.#options.logger.warn({ error, retryInMs: wait }, "the drain is held up");
         this.part.set("RETRYING", messageOf(error), wait);
@@ -138,9 +148,16 @@ export class Processor {
         settings,
       });
       const { applier, cursor } = await this.#takeCursor(connection);
+      await this.#options.buffer.neverBelow(cursor);
+      if (cursor < this.#options.buffer.writes.forgottenTo)
+        this.#options.logger.error(
+          { cursor: formatPosition(cursor) },
+          "main came back older than what this site still remembers: writes that were proven before may be missing there",
+        );
+      if (cursor < this.cursor) this.#options.buffer.writes.reopen(cursor); // main failed over to an older state
       await this.#learnOutcomes(connection, cursor);
       this.#moveCursor(cursor);
-      await this.#drain(applier, AbortSignal.any([signal, lost.signal]), backoff);
+      await this.#drain(applier, AbortSignal.any([signal, lost.signal, connection.closed]), backoff);
     } finally {
       clearInterval(renewal);
     }
@@ -165,12 +182,7 @@ export class Processor {
     const outcomes = new Map(rows.map(parseLedgerRow).map((row) => [row.writeId, row]));
     for (const entry of open) {
       const row = outcomes.get(entry.writeId);
-      if (!row || entry.state !== "ACCEPTED") continue;
-      if (row.rejection) writes.reject(entry, row.rejection, row.appliedAt);
-      else {
-        entry.state = "APPLIED";
-        entry.appliedAt = row.appliedAt;
-      }
+      if (row && entry.state === "ACCEPTED") settle(writes, entry, row);
     }
   }
 
@@ -181,7 +193,7 @@ export class Processor {
     while (!signal.aborted) {
       const seen = buffer.tail.version;
       while (underWay.length < limit) {
-        const batch = this.#nextBatch(sentTo, this.#options.batchWrites);
+        const batch = this.#nextBatch(sentTo);
         if (!batch) break;
         underWay.push({ batch, done: this.#send(applier, batch) });
         sentTo = batchEnd(batch);
@@ -243,8 +255,11 @@ export class Processor {
     if ("committed" in outcome) return this.#committed(batch, outcome.committed);
     const { error } = outcome;
     if (classify(error) !== "permanent" && !(error instanceof OpsDbError)) throw error;
-    if (sqlstateOf(error) === "23505" && (await this.#isInLedger(applier, entry))) {
-      this.#committed(batch, await skipWrite(applier, batch));
+    const ledger = sqlstateOf(error) === "23505" ? await this.#ledgerRow(applier, entry) : undefined;
+    if (ledger) {
+      await skipWrite(applier, batch);
+      settle(this.#options.buffer.writes, entry, ledger);
+      this.#moveCursor(batchEnd(batch));
       return;
     }
     const rejection: Rejection =
@@ -252,6 +267,7 @@ export class Processor {
     const { at } = await rejectWrite(applier, batch, rejection);
     this.#options.buffer.writes.reject(entry, rejection, at);
     this.#rejectedWrites += 1;
+    this.#batchWrites = 1;
     this.#options.logger.error(
       { writeId: entry.writeId, position: formatPosition(entry.position), rejection },
       "main rejected an acknowledged write",
@@ -259,22 +275,15 @@ export class Processor {
     this.#moveCursor(batchEnd(batch));
   }
 
-  async #isInLedger({ connection }: Applier, entry: BufferedWrite): Promise<boolean> {
+  async #ledgerRow({ connection }: Applier, entry: BufferedWrite): Promise<LedgerRow | undefined> {
     const { rows } = await connection.query(readLedger([entry.writeId]));
-    const [row] = rows;
-    if (!row) return false;
-    if (!Buffer.from(parseLedgerRow(row).payloadHash).equals(Buffer.from(entry.write.payloadHash)))
-      this.#options.logger.error(
-        { writeId: entry.writeId },
-        "a write id was used again with other content while nothing could tell",
-      );
-    return true;
+    return rows[0] && parseLedgerRow(rows[0]);
   }
 
-  #nextBatch(from: Position, most: number): Batch | undefined {
+  #nextBatch(from: Position): Batch | undefined {
     const entries: BufferedWrite[] = [];
     let bytes = 0;
-    for (const entry of this.#options.buffer.writes.after(from, most)) {
+    for (const entry of this.#options.buffer.writes.after(from, this.#batchWrites)) {
       bytes += entry.bytes;
       if (entries.length > 0 && bytes > this.#options.batchBytes) break;
       entries.push(entry);
@@ -288,6 +297,13 @@ export class Processor {
     try {
       return { committed: await applyBatch(applier, catalog, batch) };
     } catch (error) {
+      if (!(error instanceof OpsDbError)) return { error };
+    }
+    // The catalog lacks a table or column, and nothing was sent. It may be older than the write; only main's own
+    // catalog may decide that the write is refused.
+    try {
+      return { committed: await applyBatch(applier, await this.#options.catalogOfMain(), batch) };
+    } catch (error) {
       return { error };
     }
   }
@@ -300,6 +316,7 @@ export class Processor {
       entry.appliedAt = at;
     }
     this.#appliedWrites += batch.entries.length;
+    this.#batchWrites = Math.min(this.#options.batchWrites, this.#batchWrites * 2);
     this.#moveCursor(batchEnd(batch));
   }
 

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import { type Catalog, type ColumnType, columnOf, type Table } from "../catalog/catalog.ts";
 import type { TextValue } from "../value.ts";
@@ -79,7 +80,8 @@ export class Overlay {
     if (!last) return;
     const effective = writes.filter(({ state, duplicateOf }) => state !== "REJECTED" && duplicateOf === undefined);
     await this.#readBase(effective, readRows);
-    for (const { position, write } of effective) {
+    for (const [i, { position, write }] of effective.entries()) {
+      if (i % 2_000 === 1_999) await setImmediate(); // many writes must not hold up everything else
       if (await this.#apply(write.mutations, sameValue)) this.#merged += 1;
       this.#upTo = position; // each at once: what fails in between must not be applied again
     }

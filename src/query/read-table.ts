@@ -2,6 +2,7 @@ import type pg from "pg";
 import type { BufferedWrites } from "../buffer/buffered-writes.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
+import { deadlineSignal } from "../lib/abort.ts";
 import type { Lsn } from "../lsn.ts";
 import type { Position } from "../position.ts";
 import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
@@ -49,10 +50,13 @@ export class TableReader {
   async *read(catalog: Catalog, query: TableQuery, options: ReadOptions): AsyncGenerator<QueryPart> {
     const table = catalog.table(query.table, "table");
     const plan = planQuery(table, query);
-    const { pool, signal, timeoutMs } = options;
+    const { pool, timeoutMs } = options;
+    // A reader that is too slow gives its connection, and its snapshot, back.
+    const deadline = deadlineSignal(timeoutMs);
+    const signal = AbortSignal.any([options.signal, deadline]);
     try {
       await using snapshot = await Snapshot.open(pool, this.#site, timeoutMs, signal);
-      const overlay = await this.#overlayOf(snapshot, catalog);
+      const overlay = await this.#overlayOf(snapshot, catalog, table.id);
       const statement = plan.sql(overlay?.table(table.id));
       yield options.header({
         columns: plan.columns,
@@ -67,14 +71,14 @@ export class TableReader {
       }
       yield { kind: "trailer", rowCount };
     } catch (error) {
-      if (signal.aborted) throw signal.reason;
-      if (sqlstateOf(error) === "57014")
+      if (options.signal.aborted) throw options.signal.reason;
+      if (deadline.aborted || sqlstateOf(error) === "57014")
         throw new OpsDbError("QUERY_TIMED_OUT", "the query took longer than its deadline", { cause: error });
       throw translate(error, options.unavailable);
     }
   }
 
-  async #overlayOf(snapshot: Snapshot, catalog: Catalog): Promise<Overlay | undefined> {
+  async #overlayOf(snapshot: Snapshot, catalog: Catalog, table: string): Promise<Overlay | undefined> {
     if (!this.#pending) return undefined;
     if (this.#pending.forgottenTo > snapshot.cursor)
       throw new OpsDbError(
@@ -84,7 +88,8 @@ export class TableReader {
           retryAfterMs: 1_000,
         },
       );
-    if (!this.#pending.firstAfter(snapshot.cursor)) return undefined;
+    // What is proven was seen on the replica before this snapshot was taken, so the unproven writes are all that count.
+    if (!this.#pending.touches(table)) return undefined;
     const overlay = this.#kept(snapshot, catalog, this.#pending.rejections);
     await overlay.grow(this.#pending.after(overlay.upTo), snapshot.readRows, snapshot.sameValue);
     return overlay;

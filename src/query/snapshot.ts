@@ -6,7 +6,7 @@ import { type Lsn, parseLsn } from "../lsn.ts";
 import { type Position, parsePosition, START } from "../position.ts";
 import type { TextValue } from "../value.ts";
 import type { ReadRows, SameValue } from "./overlay.ts";
-import { rowsByKeySql } from "./table-sql.ts";
+import { rowsByKeySql, type TableStatement } from "./table-sql.ts";
 
 /**
  * One read-only snapshot of a database, on a connection of its own. Aborting the signal drops the connection; disposing
@@ -81,7 +81,9 @@ export class Snapshot implements AsyncDisposable {
   };
 
   /** The statement's rows, in batches. The reader's pace is the cursor's. */
-  async *stream(statement: { text: string; values: unknown[] }, batchSize: number): AsyncGenerator<TextValue[][]> {
+  async *stream(statement: TableStatement, batchSize: number): AsyncGenerator<TextValue[][]> {
+    if (statement.memoryKb !== undefined)
+      await this.#query({ text: `set local work_mem = ${statement.memoryKb}`, values: [] });
     const cursor = this.#client.query(
       new Cursor<TextValue[]>(statement.text, statement.values, {
         rowMode: "array",
@@ -125,7 +127,7 @@ async function begin(client: pg.PoolClient, site: string, timeoutMs: number) {
   const { rows } = await client.query<(string | null)[]>({
     name: "opsdb_snapshot",
     text: `select pg_current_snapshot()::text, (select position from opsdb.cursor where site = $1),
-      case when pg_is_in_recovery() then coalesce(pg_last_wal_replay_lsn(), '0/0') else pg_current_wal_insert_lsn() end`,
+      case when pg_is_in_recovery() then coalesce(pg_last_wal_replay_lsn(), '0/0') else pg_current_wal_lsn() end`,
     values: [site],
     rowMode: "array",
   });

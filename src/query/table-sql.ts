@@ -7,11 +7,21 @@ import type { TextValue, Value } from "../value.ts";
 import type { OverlaidTable } from "./overlay.ts";
 import type { Condition, ResultColumn, TableQuery } from "./table-query.ts";
 
+export interface TableStatement {
+  text: string;
+  values: unknown[];
+  /** work_mem that it needs, kB: past it, looking up the overlaid keys turns from hashing to quadratic. */
+  memoryKb?: number;
+}
+
 export interface PlannedQuery {
   columns: ResultColumn[];
   /** The statement over the table as it is, or with these rows put over it. Values are parameters throughout. */
-  sql(overlaid: OverlaidTable | undefined): { text: string; values: unknown[] };
+  sql(overlaid: OverlaidTable | undefined): TableStatement;
 }
+
+/** As many keys as PostgreSQL hashes within its default work_mem. */
+const HASHED_KEYS = 20_000;
 
 /** Checks a query against its table. Throws COLUMN_NOT_FOUND, INVALID_VALUE or INVALID_OPERATOR with the field. */
 export function planQuery(table: Table, query: TableQuery): PlannedQuery {
@@ -53,6 +63,7 @@ export function planQuery(table: Table, query: TableQuery): PlannedQuery {
       return {
         text: `select ${outer} from ((${base}) union all (${over})) m${outerOrder}${top}`,
         values: [...filter.values, ...keys.values, ...rows.values],
+        ...(overlaid.keys.length > HASHED_KEYS ? { memoryKb: Math.ceil(overlaid.keys.length / 4) } : {}),
       };
     },
   };

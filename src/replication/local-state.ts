@@ -28,7 +28,7 @@ select (select system_identifier from pg_control_system()),
     then greatest((select timeline_id from pg_control_checkpoint()), coalesce((select received_tli from pg_stat_wal_receiver), 0))
     else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end,
   case when r.recovery then extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000 end,
-  case when r.recovery then coalesce((select status from pg_stat_wal_receiver), 'stopped') end,
+  case when r.recovery then coalesce((select coalesce(status, 'unknown') from pg_stat_wal_receiver), 'stopped') end,
   case when r.recovery then pg_is_wal_replay_paused() else false end,
   (select position from opsdb.cursor where site = $1)
 from (select pg_is_in_recovery() as recovery) r`;

@@ -1,5 +1,6 @@
 import type pg from "pg";
 import type { BufferedWrites } from "../buffer/buffered-writes.ts";
+import { settle } from "../buffer/settle.ts";
 import { aborted, sleep } from "../lib/abort.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -139,11 +140,8 @@ export class LsnTracker {
           missing = entry.writeId;
           break;
         }
-        if (row.rejection) writes.reject(entry, row.rejection, row.appliedAt);
-        else {
-          entry.appliedAt = row.appliedAt;
-          entry.state = "REPLICATED";
-        }
+        settle(writes, entry, row);
+        if (entry.state === "APPLIED") entry.state = "REPLICATED";
         provenTo = entry.position;
       }
       writes.prove(provenTo);

@@ -70,8 +70,8 @@ function openQuestions(catalog: Catalog, pending: BufferedWrites, requested: Req
     const row = `${mutation.table}\n${JSON.stringify(mutation.key)}`;
     if (mutation.operation === "insert" || mutation.operation === "update") {
       const exists = here.get(row) ?? pending.rowExists(mutation.table, mutation.key);
-      if (exists !== undefined) checkExistence(table, mutation, index, exists);
-      else if (!keyIsNew(table, mutation, requested.mutations[index]?.values ?? {}))
+      if (typeof exists === "boolean") checkExistence(table, mutation, index, exists);
+      else if (exists !== "unknown" && !keyIsNew(table, mutation, requested.mutations[index]?.values ?? {}))
         questions.push({ table, mutation, index });
     }
     here.set(row, mutation.operation !== "delete");

@@ -1,6 +1,6 @@
 import type pg from "pg";
 import { OpsDbError } from "../errors.ts";
-import { aborted, sleep } from "../lib/abort.ts";
+import { aborted, deadlineSignal, sleep } from "../lib/abort.ts";
 import { type Position, parsePosition, START } from "../position.ts";
 import { queryRows } from "../postgres/use-client.ts";
 import type { LsnTracker } from "../replication/lsn-tracker.ts";
@@ -12,7 +12,7 @@ export async function withinDeadline<T>(
   signal: AbortSignal,
   wait: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const deadline = AbortSignal.timeout(Math.max(0, Math.min(timeoutMs, 2 ** 31 - 1)));
+  const deadline = deadlineSignal(timeoutMs);
   const either = AbortSignal.any([signal, deadline]);
   try {
     return await aborted(either, wait(either));

@@ -5,15 +5,17 @@ import type { Catalog } from "../catalog/catalog.ts";
 import { CatalogKeeper } from "../catalog/catalog-keeper.ts";
 import { checkOnReplica } from "../catalog/check-on-replica.ts";
 import { completeWrite } from "../catalog/complete-write.ts";
+import { loadCatalog } from "../catalog/load-catalog.ts";
 import type { Config, SecondarySiteConfig } from "../config.ts";
 import { OpsDbError } from "../errors.ts";
-import { sleep } from "../lib/abort.ts";
+import { deadlineSignal, sleep } from "../lib/abort.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Lsn } from "../lsn.ts";
 import { type Position, START } from "../position.ts";
 import { createPool } from "../postgres/connection.ts";
 import { type LedgerRow, parseLedgerRow, readLedger } from "../postgres/ledger.ts";
+import { translate } from "../postgres/sqlstate.ts";
 import { queryRows, useClient } from "../postgres/use-client.ts";
 import { Processor } from "../processor/processor.ts";
 import { type ReadFacts, TableReader } from "../query/read-table.ts";
@@ -34,6 +36,7 @@ import { determinedRows, writtenRows } from "./written-row.ts";
 
 /** Asking the replica while a write waits to be accepted must not hold it up for long: G7. */
 const CHECK_MS = 250;
+const PROBES = 8;
 const TRIM_EVERY_MS = 1_000;
 const STATUS_EVERY_MS = 50;
 
@@ -50,6 +53,8 @@ export class SecondarySite implements Site {
   readonly #site: SecondarySiteConfig;
   readonly #logger: Logger;
   readonly #local: pg.Pool;
+  /** For what must go on however many readers there are: following, checking, looking up. */
+  readonly #probe: pg.Pool;
   readonly #main: pg.Pool;
   readonly #buffer: RedisWriteBuffer;
   readonly #catalog: CatalogKeeper;
@@ -62,6 +67,8 @@ export class SecondarySite implements Site {
   /** Moves with every change of a write's state. */
   readonly #changes = new Latest(0);
   #statusDue: NodeJS.Timeout | undefined;
+  /** The tracker's look since which the replica has left a check without an answer. */
+  #unansweredSince: number | undefined;
 
   constructor(config: Config, site: SecondarySiteConfig, logger: Logger) {
     this.#config = config;
@@ -71,7 +78,9 @@ export class SecondarySite implements Site {
     const session = { applicationName: `opsdb-${site.name}` };
     const mainAddress = { ...config.main, timeoutMs: config.mainTimeoutMs };
     this.#main = createPool(mainAddress, session, config.main.pool);
-    this.#local = createPool({ ...config.local, timeoutMs: config.localTimeoutMs }, session, config.local.pool);
+    const localAddress = { ...config.local, timeoutMs: config.localTimeoutMs };
+    this.#local = createPool(localAddress, session, config.local.pool);
+    this.#probe = createPool(localAddress, session, PROBES);
     const changed = (): void => this.#changed();
     this.#buffer = new RedisWriteBuffer(
       {
@@ -88,7 +97,7 @@ export class SecondarySite implements Site {
     const { redis } = this.#buffer;
     const catalogKey = this.#buffer.key("catalog");
     this.#catalog = new CatalogKeeper({
-      pool: this.#local,
+      pool: this.#probe,
       refreshMs: config.catalogRefreshMs,
       timeoutMs: config.localTimeoutMs,
       logger,
@@ -98,7 +107,7 @@ export class SecondarySite implements Site {
       },
     });
     this.#tracker = new LsnTracker({
-      local: this.#local,
+      local: this.#probe,
       site: site.name,
       writes: this.#buffer.writes,
       pollMs: config.tracker.pollMs,
@@ -112,6 +121,7 @@ export class SecondarySite implements Site {
       main: mainAddress,
       buffer: this.#buffer,
       catalog: () => this.#catalog.catalog.value,
+      catalogOfMain: () => useClient(this.#main, AbortSignal.timeout(config.mainTimeoutMs), loadCatalog),
       ...site.processor,
       logger,
       changed: () => {
@@ -153,10 +163,10 @@ export class SecondarySite implements Site {
         token: () => this.#token(undefined),
       });
 
-    const refusal = this.#buffer.refusal;
-    if (refusal) throw refusal;
     const seen = this.#buffer.writes.byId(requested.writeId);
     if (seen) return await this.#acknowledgeAgain(requested, seen, options);
+    const refusal = this.#buffer.refusal;
+    if (refusal) throw refusal;
 
     const { write, known } = await this.#check(requested);
     if (known) return await this.#acknowledgeFromLedger(requested, write);
@@ -167,14 +177,20 @@ export class SecondarySite implements Site {
   }
 
   async getWrite(writeId: string): Promise<WriteStatus> {
-    await this.#buffer.catchUp();
+    const complete = await this.#readBuffer();
     const entry = this.#buffer.writes.byId(writeId);
     if (entry) return this.#statusOf(entry);
-    const here = await this.#ledger(this.#local, writeId, this.#config.localTimeoutMs);
-    if (here) return ledgerStatus(here, true);
-    // A write of the main site, or of another secondary, may be on main and not here yet.
-    const there = await this.#ledger(this.#main, writeId, this.#config.localTimeoutMs).catch(() => undefined);
+    const local = await this.#ledger(this.#probe, writeId).catch((error: unknown) => error as OpsDbError);
+    if (local && !(local instanceof OpsDbError)) return ledgerStatus(local, true);
+    // It may be acknowledged by another process of this site, or be on main and not here yet: only who could look
+    // everywhere may say that it is unknown.
+    if (!complete)
+      throw new OpsDbError("BUFFER_UNAVAILABLE", "the buffer cannot be read, and the write is nowhere else", {
+        retryAfterMs: 1_000,
+      });
+    const there = await this.#ledgerOfMain(writeId);
     if (there) return ledgerStatus(there, false);
+    if (local) throw local;
     throw new OpsDbError("WRITE_NOT_FOUND", `no write ${writeId} is known`, {
       field: "write_id",
       metadata: { write_id: writeId },
@@ -204,7 +220,7 @@ export class SecondarySite implements Site {
     const started = performance.now();
     const { signal, timeoutMs } = options;
     const catalog = await this.#catalogWith(query.table, signal);
-    const bufferRead = query.consistency === "merged" ? await this.#buffer.catchUp() : true;
+    const bufferRead = query.consistency === "merged" ? await this.#readBuffer() : true;
     if (query.token.length > 0) await withinDeadline(timeoutMs, signal, (waiting) => this.#fresh(query, waiting));
     const atMain = query.consistency === "main";
     const reader = query.consistency === "merged" ? this.#merged : this.#plain;
@@ -251,7 +267,16 @@ export class SecondarySite implements Site {
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#statusDue);
     await this.#buffer[Symbol.asyncDispose]();
-    await Promise.all([this.#local.end(), this.#main.end()]);
+    await Promise.all([this.#local.end(), this.#probe.end(), this.#main.end()]);
+  }
+
+  /** Answers whether memory is up to date with the stream. Throws while the stream was never read. */
+  async #readBuffer(): Promise<boolean> {
+    const complete = await this.#buffer.catchUp();
+    if (this.#buffer.loaded) return complete;
+    throw new OpsDbError("BUFFER_UNAVAILABLE", `the buffer has not been read yet: ${this.#buffer.part.status.reason}`, {
+      retryAfterMs: 1_000,
+    });
   }
 
   async #check(requested: RequestedWrite): Promise<{ write: Write; known: boolean }> {
@@ -268,13 +293,16 @@ export class SecondarySite implements Site {
       completed = complete();
     }
     const { write, unchecked } = completed;
-    if (this.#tracker.part.status.state !== "RUNNING") return { write, known: false };
+    const looks = this.#tracker.state.version;
+    // One check that was not answered is enough until the tracker has seen the replica answer again.
+    if (this.#tracker.part.status.state !== "RUNNING" || looks === this.#unansweredSince)
+      return { write, known: false };
     const catalog = this.catalog();
     try {
       if (unchecked.length > 0)
-        await useClient(this.#local, deadline, (client) => checkOnReplica(client, catalog, write, unchecked));
+        await useClient(this.#probe, deadline, (client) => checkOnReplica(client, catalog, write, unchecked));
       const { known } = await checkAgainstMergedView({
-        pool: this.#local,
+        pool: this.#probe,
         catalog,
         pending: this.#buffer.writes,
         requested,
@@ -285,7 +313,8 @@ export class SecondarySite implements Site {
     } catch (error) {
       if (error instanceof OpsDbError) throw error;
       // The replica cannot be asked: the in-memory checks have to do (G7), and main has the last word.
-      this.#logger.warn({ error }, "a write is accepted without asking the replica");
+      this.#unansweredSince = looks;
+      this.#logger.warn({ error }, "writes are accepted without asking the replica");
       return { write, known: false };
     }
   }
@@ -311,7 +340,7 @@ export class SecondarySite implements Site {
   }
 
   async #acknowledgeFromLedger(requested: RequestedWrite, write: Write): Promise<WriteAck> {
-    const row = await this.#ledger(this.#local, requested.writeId, this.#config.localTimeoutMs);
+    const row = await this.#ledger(this.#probe, requested.writeId);
     if (!row) throw new OpsDbError("LOCAL_UNAVAILABLE", "the ledger cannot be read; retry", { retryAfterMs: 1_000 });
     return {
       status: ledgerStatus(row, true),
@@ -331,7 +360,7 @@ export class SecondarySite implements Site {
       (waitFor === "APPLIED" && entry.state === "APPLIED");
     if (done()) return true;
     using _attention = this.#tracker.attend();
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(Math.min(waitMs, 2 ** 31 - 1))]);
+    const deadline = AbortSignal.any([signal, deadlineSignal(waitMs)]);
     try {
       await this.#changes.until(done, deadline);
       return true;
@@ -353,13 +382,21 @@ export class SecondarySite implements Site {
     };
   }
 
-  async #ledger(pool: pg.Pool, writeId: string, timeoutMs: number): Promise<LedgerRow | undefined> {
+  async #ledger(pool: pg.Pool, writeId: string): Promise<LedgerRow | undefined> {
     try {
-      const [row] = await queryRows(pool, AbortSignal.timeout(timeoutMs), readLedger([writeId]));
+      const [row] = await queryRows(pool, AbortSignal.timeout(this.#config.localTimeoutMs), readLedger([writeId]));
       return row && parseLedgerRow(row);
-    } catch (cause) {
-      throw new OpsDbError("LOCAL_UNAVAILABLE", "the ledger cannot be read", { cause, retryAfterMs: 1_000 });
+    } catch (error) {
+      throw translate(error, pool === this.#main ? "MAIN_UNAVAILABLE" : "LOCAL_UNAVAILABLE");
     }
+  }
+
+  async #ledgerOfMain(writeId: string): Promise<LedgerRow | undefined> {
+    const { state, reason } = this.#mainWatch.part.status;
+    if (state === "RUNNING") return await this.#ledger(this.#main, writeId);
+    throw new OpsDbError("MAIN_UNAVAILABLE", `the write is not known here, and main cannot be asked: ${reason}`, {
+      retryAfterMs: 1_000,
+    });
   }
 
   async #fresh(query: TableQuery, signal: AbortSignal): Promise<void> {
@@ -399,7 +436,13 @@ export class SecondarySite implements Site {
     while (!signal.aborted) {
       await sleep(TRIM_EVERY_MS, signal).catch(() => {});
       if (this.#buffer.part.status.state !== "RUNNING") continue;
-      const to = this.#buffer.writes.trimmableTo(Date.now() - this.#site.buffer.retentionMs);
+      const { maxWrites, maxBytes, retentionMs } = this.#site.buffer;
+      const { size, bytes } = this.#buffer.writes;
+      // Proven writes are kept for a failover only; they must not be what new writes are refused for.
+      const crowded = size > maxWrites / 2 || bytes > maxBytes / 2;
+      // While main does not answer nothing says that it will not come back older than it was.
+      if (!crowded && this.#mainWatch.part.status.state !== "RUNNING") continue;
+      const to = this.#buffer.writes.trimmableTo(crowded ? Number.POSITIVE_INFINITY : Date.now() - retentionMs);
       await this.#buffer
         .trim(to)
         .catch((error: unknown) => this.#logger.warn({ error }, "the buffer could not be trimmed"));
@@ -462,7 +505,11 @@ export class SecondarySite implements Site {
     const local = this.#tracker.part.status;
     return {
       write: healthOf(refusal?.message ?? unread),
-      query: healthOf(local.state === "RUNNING" ? unread : `the local database does not answer: ${local.reason}`),
+      query: healthOf(
+        local.state === "RUNNING"
+          ? (unread ?? (this.#buffer.loaded ? undefined : "the buffer has not been read yet"))
+          : `the local database does not answer: ${local.reason}`,
+      ),
       replication: { serving: true },
     };
   }

@@ -65,8 +65,7 @@ export function siteMetrics(site: Site, registry: Registry): void {
       help,
       registers: [registry],
       collect() {
-        const value = read(site.status.value);
-        if (value !== undefined) this.set(value);
+        this.set(read(site.status.value) ?? Number.NaN); // what is not known now is no old value and no zero
       },
     });
   }

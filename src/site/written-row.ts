@@ -3,7 +3,9 @@ import type { Mutation, RequestedWrite, Write } from "../write.ts";
 import type { WrittenRow } from "./site.ts";
 
 /** What a mutation wrote: the whole row where the database told it, else what the mutation says. */
-export function writtenRow(table: Table, mutation: Mutation, row?: readonly (string | null)[]): WrittenRow {
+export function writtenRow(table: Table | undefined, mutation: Mutation, row?: readonly (string | null)[]): WrittenRow {
+  // A stored write is acknowledged, also where its table has gone since.
+  if (!table) return { table: mutation.table, columns: mutation.columns, values: mutation.values };
   const keyed = mutation.operation === "update" || mutation.operation === "delete";
   const columns = keyed ? [...table.primaryKey, ...mutation.columns] : mutation.columns;
   if (!row || keyed)
@@ -13,7 +15,7 @@ export function writtenRow(table: Table, mutation: Mutation, row?: readonly (str
 
 /** The rows of a write, one for each mutation. */
 export function writtenRows(catalog: Catalog, write: Write): WrittenRow[] {
-  return write.mutations.map((mutation) => writtenRow(catalog.table(mutation.table, ""), mutation));
+  return write.mutations.map((mutation) => writtenRow(catalog.byId(mutation.table), mutation));
 }
 
 /**
@@ -22,11 +24,11 @@ export function writtenRows(catalog: Catalog, write: Write): WrittenRow[] {
  */
 export function determinedRows(catalog: Catalog, write: Write, requested: RequestedWrite): WrittenRow[] {
   return write.mutations.map((mutation, index) => {
-    const table = catalog.table(mutation.table, "");
+    const table = catalog.byId(mutation.table);
     const row = writtenRow(table, mutation);
     const given = requested.mutations[index]?.values ?? {};
     const kept = row.columns.flatMap((name, i) =>
-      Object.hasOwn(given, name) || table.primaryKey.includes(name) ? [i] : [],
+      Object.hasOwn(given, name) || table?.primaryKey.includes(name) ? [i] : [],
     );
     return {
       table: row.table,

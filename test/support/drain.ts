@@ -49,6 +49,7 @@ export async function openDrain(options: DrainOptions): Promise<Drain> {
     main: options.main,
     buffer,
     catalog: () => catalog,
+    catalogOfMain: () => readCatalog(options.primaryUrl),
     batchWrites: 500,
     batchBytes: 1 << 20,
     inFlight: 16,
