@@ -1,4 +1,6 @@
+import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { formatPosition } from "../../src/position.ts";
 import type { Write } from "../../src/write.ts";
 import { addressOf, type Drain, openDrain, writeOf } from "../support/drain.ts";
 import { eventually } from "../support/eventually.ts";
@@ -142,4 +144,64 @@ test("G2: a second processor stops the first, and what the first has under way f
   await drained();
   expect(await database.onPrimary("select count(*)::int as n from log")).toEqual([{ n: 21 }]);
   expect(await ledger()).toHaveLength(21);
+});
+
+test("G9: a value that main's index cannot hold is rejected, and does not hold up what comes behind it", async () => {
+  await database.onPrimary("create index on log (v)");
+  // Of random characters, so that compression does not make it fit.
+  const long = Array.from({ length: 900 }, () => randomUUID()).join("");
+  const poison = writeOf({ ...insert(1), values: ["1", long] });
+  await append([poison, writeOf(insert(2))]);
+  drain.start();
+  await drained();
+  expect(await database.onPrimary("select n from log")).toEqual([{ n: 2 }]);
+  expect(drain.buffer.writes.byId(poison.writeId)).toMatchObject({
+    state: "REJECTED",
+    rejection: { sqlstate: "54000" },
+  });
+});
+
+test("G2: a write to a table that the local catalog does not know yet is applied, not rejected", async () => {
+  await database.onPrimary("create table newer (n int primary key, v text)");
+  drain.start();
+  await append([writeOf(insert(1, "public.newer")), writeOf(insert(2, "public.gone"))]);
+  await drained();
+  expect(await database.onPrimary("select n from newer")).toEqual([{ n: 1 }]);
+  expect((await ledger()).map(({ reason }) => reason)).toEqual([null, "TABLE_NOT_FOUND"]);
+});
+
+test("G2 G9: an idle processor notices that main has lost what it had committed, and applies it again", async () => {
+  drain.start();
+  await append([writeOf(insert(1)), writeOf(insert(2))]);
+  await drained();
+  // What a failover to a standby that missed the last commit leaves behind.
+  const [first] = drain.buffer.writes.after(0n);
+  await database.onPrimary("delete from log where n = 2");
+  await database.onPrimary("delete from opsdb.ledger where write_id <> $1", [first?.writeId]);
+  await database.onPrimary("update opsdb.cursor set position = $1", [formatPosition(first?.position ?? 0n)]);
+  await database.onPrimary(
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'opsdb-processor%' and datname = current_database()",
+  );
+  await eventually(
+    () => database.onPrimary("select n from log order by n"),
+    (rows) => rows.length === 2,
+    { timeoutMs: 10_000, what: "that the lost write is applied again" },
+  );
+  expect(await ledger()).toHaveLength(2);
+});
+
+test("G2: an id that the ledger has with other content, or rejected, is not reported as applied", async () => {
+  const reused = writeOf(insert(1));
+  const rejected = writeOf(insert(2));
+  await database.onPrimary(
+    `insert into opsdb.ledger (write_id, site, payload_hash, outcome, error) values
+      ($1, 'elsewhere', '\\x00', 'APPLIED', null), ($2, 'elsewhere', $3, 'REJECTED', '{"reason": "CHECK_VIOLATION", "message": "no"}')`,
+    [reused.writeId, rejected.writeId, Buffer.from(rejected.payloadHash)],
+  );
+  await append([reused, rejected, writeOf(insert(3))]);
+  drain.start();
+  await drained();
+  const reasons = [reused, rejected].map(({ writeId }) => drain.buffer.writes.byId(writeId)?.rejection?.reason);
+  expect(reasons).toEqual(["WRITE_ID_REUSED", "CHECK_VIOLATION"]);
+  expect(await database.onPrimary("select n from log")).toEqual([{ n: 3 }]);
 });

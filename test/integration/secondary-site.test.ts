@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Site } from "../../src/site/site.ts";
-import { home, mutation, openSite, type RunningSite, read, request, write } from "../support/sites.ts";
+import { eventually } from "../support/eventually.ts";
+import { home, mutation, openSite, type RunningSite, read, request, values, write } from "../support/sites.ts";
 import { createDatabase, type TestDatabase } from "../support/test-database.ts";
 
 let database: TestDatabase;
@@ -165,3 +166,65 @@ test("followWrite tells each state until the write is home", async () => {
   expect(states).toEqual(["APPLIED", "REPLICATED"]);
   await expect(site.getWrite(randomUUID())).rejects.toMatchObject({ reason: "WRITE_NOT_FOUND" });
 });
+
+test("a pending write with a precondition is no fact: what depends on it is accepted, and main decides", async () => {
+  await home(site, await write(site, insert(1)));
+  await database.pauseReplay();
+  const conditional = remove(1);
+  conditional.mutations[0]?.preconditions.push({ kind: "columns_equal", values: values({ v: "another" }) });
+  const refused = await write(site, conditional);
+  expect(await rows()).toEqual([["1", "value 1"]]);
+  const changed = await write(site, update(1, "still there"));
+  await database.resumeReplay();
+  await home(site, changed);
+  expect(await site.getWrite(refused.status.writeId)).toMatchObject({
+    state: "REJECTED",
+    rejection: { reason: "PRECONDITION_FAILED" },
+  });
+  expect(await rows()).toEqual([["1", "still there"]]);
+});
+
+test("G6: spellings of one numeric key are one row", async () => {
+  await database.onPrimary("create table measure (k numeric primary key, v text)");
+  await database.caughtUp();
+  await database.pauseReplay();
+  const upsert = (k: string, v: string) => request(mutation("upsert", "measure", { set: { k, v } }));
+  await write(site, upsert("1.0", "a"));
+  await write(site, upsert("1.00", "b"));
+  await write(site, upsert("10", "c"));
+  await write(site, request(mutation("update", "measure", { key: { k: "1" }, set: { v: "d" } })));
+  const query = { table: "measure", columns: ["v"], orderBy: [{ column: "k", descending: false }] };
+  expect((await read(site, query)).rows).toEqual([["d"], ["c"]]);
+  await expect(write(site, request(mutation("insert", "measure", { set: { k: "10.000" } })))).rejects.toMatchObject({
+    reason: "ROW_EXISTS",
+  });
+});
+
+test("G5: a process that has not read the buffer yet does not answer merged reads as if it were empty", async () => {
+  await database.pauseReplay();
+  const ack = await write(site, insert(1));
+  const addresses = { site: database.site, mainUrl: database.primaryUrl, localUrl: database.standbyUrl };
+  await using other = await openSite("secondary", { ...addresses, redisUrl: "redis://127.0.0.1:1" }, {}, false);
+  await eventually(
+    () => other.site.status.value.local.connection.state,
+    (state) => state === "RUNNING",
+    { timeoutMs: 5_000, what: "that the replica answers" },
+  );
+  await eventually(
+    () => catalogOf(other.site),
+    (known) => known,
+    { timeoutMs: 5_000, what: "the catalog" },
+  );
+  await expect(read(other.site, { table: "log" })).rejects.toMatchObject({ reason: "BUFFER_UNAVAILABLE" });
+  await expect(other.site.getWrite(ack.status.writeId)).rejects.toMatchObject({ reason: "BUFFER_UNAVAILABLE" });
+  expect(other.site.health.value.query.serving).toBe(false);
+  expect((await read(other.site, { table: "log", consistency: "local" })).rows).toEqual([]);
+});
+
+function catalogOf(of: Site): boolean {
+  try {
+    return of.catalog().tables.length > 0;
+  } catch {
+    return false;
+  }
+}

@@ -20,11 +20,12 @@ export interface SiteAddresses {
   redisUrl: string;
 }
 
-/** Opens a site and waits until it can write and read. `settings` are environment variables on top of the usual ones. */
+/** Opens a site and waits until it can write and read, unless it is not to be `ready`. `settings` are environment variables on top of the usual ones. */
 export async function openSite(
   type: "main" | "secondary",
   addresses: SiteAddresses,
   settings: Record<string, string> = {},
+  ready = true,
 ): Promise<RunningSite> {
   const config = readConfig({
     SITE_TYPE: type,
@@ -40,7 +41,7 @@ export async function openSite(
   const site = create(config, logger);
   const stop = new AbortController();
   const running = site.run(stop.signal);
-  await site.health.until(({ write, query }) => write.serving && query.serving, AbortSignal.timeout(10_000));
+  if (ready) await site.health.until(({ write, query }) => write.serving && query.serving, AbortSignal.timeout(10_000));
   return {
     site,
     async [Symbol.asyncDispose]() {

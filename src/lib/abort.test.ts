@@ -1,0 +1,31 @@
+import { setImmediate } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { aborted, deadlineSignal, sleep } from "./abort.ts";
+
+test("an aborted signal wins, and the rejection of what nobody waits for any more is not left unhandled", async () => {
+  const unhandled: unknown[] = [];
+  const listen = (reason: unknown): void => void unhandled.push(reason);
+  process.on("unhandledRejection", listen);
+  try {
+    const late = Promise.withResolvers<never>();
+    const before = aborted(AbortSignal.abort(new Error("gone")), late.promise);
+    const stop = new AbortController();
+    const during = aborted(stop.signal, late.promise);
+    stop.abort(new Error("gone meanwhile"));
+    await expect(before).rejects.toThrow("gone");
+    await expect(during).rejects.toThrow("gone meanwhile");
+    late.reject(new Error("too late"));
+    await setImmediate();
+    expect(unhandled).toEqual([]);
+  } finally {
+    process.off("unhandledRejection", listen);
+  }
+});
+
+test("a sleep ends with its signal", async () => {
+  await expect(sleep(60_000, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
+});
+
+test.each([-5, 0, 0.5, 1e300])("a deadline of %d ms is a signal", (ms) => {
+  expect(deadlineSignal(ms)).toBeInstanceOf(AbortSignal);
+});
