@@ -1,6 +1,6 @@
 import { Redis, type RedisOptions } from "ioredis";
 import { OpsDbError } from "../errors.ts";
-import { aborted, sleep } from "../lib/abort.ts";
+import { aborted, Deadline, sleep } from "../lib/abort.ts";
 import { Backoff } from "../lib/backoff.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -111,14 +111,17 @@ export class RedisWriteBuffer implements AsyncDisposable {
     if (refusal) throw refusal;
     const payload = encodeWrite(write);
     // Of the whole append: ioredis's own timeout begins anew for a command that waited behind a pipeline under way.
-    const deadline = AbortSignal.timeout(this.#options.timeoutMs);
+    using deadline = new Deadline(this.#options.timeoutMs);
     this.#sending.set(write.writeId + payload, write);
     try {
       // One single command: a torn tail of the append-only file holds all of a write or nothing of it.
-      const id = await aborted(deadline, this.#commands.xadd(this.#stream, "*", "i", write.writeId, "w", payload));
+      const id = await aborted(
+        deadline.signal,
+        this.#commands.xadd(this.#stream, "*", "i", write.writeId, "w", payload),
+      );
       if (id === null) throw new Error("XADD answered nothing");
       const position = parsePosition(id);
-      await this.#readBack(position, deadline);
+      await this.#readBack(position, deadline.signal);
       const entry = this.writes.firstAfter(position - 1n);
       if (entry?.position !== position) throw new Error("the entry was not read back");
       const first = this.writes.byId(write.writeId);
@@ -136,18 +139,18 @@ export class RedisWriteBuffer implements AsyncDisposable {
    */
   async catchUp(): Promise<boolean> {
     if (this.part.status.state !== "RUNNING") return false;
-    const deadline = AbortSignal.timeout(this.#options.timeoutMs);
+    using deadline = new Deadline(this.#options.timeoutMs);
     try {
       // A read that begins now sees all that was acknowledged before; one already under way may not.
       if (this.#catchingUp)
         await aborted(
-          deadline,
+          deadline.signal,
           this.#catchingUp.catch(() => {}),
         );
       this.#catchingUp ??= this.#readToTail().finally(() => {
         this.#catchingUp = undefined;
       });
-      await aborted(deadline, this.#catchingUp);
+      await aborted(deadline.signal, this.#catchingUp);
       return true;
     } catch {
       return false;

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { aborted, deadlineSignal, sleep } from "./abort.ts";
+import { aborted, Deadline, sleep } from "./abort.ts";
 
 test("an aborted signal wins, and the rejection of what nobody waits for any more is not left unhandled", async () => {
   const unhandled: unknown[] = [];
@@ -26,6 +26,12 @@ test("a sleep ends with its signal", async () => {
   await expect(sleep(60_000, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
 });
 
-test.each([-5, 0, 0.5, 1e300])("a deadline of %d ms is a signal", (ms) => {
-  expect(deadlineSignal(ms)).toBeInstanceOf(AbortSignal);
+test("a deadline of no time aborts, one that was disposed of does not", async () => {
+  using past = new Deadline(-5);
+  const disposed = new Deadline(0.5);
+  disposed[Symbol.dispose]();
+  using far = new Deadline(1e300);
+  await new Promise((resolve) => past.signal.addEventListener("abort", resolve));
+  await sleep(2, new AbortController().signal);
+  expect([disposed.signal.aborted, far.signal.aborted]).toEqual([false, false]);
 });

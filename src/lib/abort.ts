@@ -27,7 +27,24 @@ export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Aborts after the time, milliseconds, of any size and fraction. */
-export function deadlineSignal(ms: number): AbortSignal {
-  return AbortSignal.timeout(Math.ceil(Math.max(0, Math.min(ms, 2 ** 31 - 1))));
+/**
+ * A signal that aborts after the time, milliseconds, of any size and fraction; disposing of it stops its clock, so that
+ * what was done in time costs nothing later.
+ */
+export class Deadline implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(ms: number) {
+    const time = Math.ceil(Math.max(0, Math.min(ms, 2 ** 31 - 1)));
+    this.#timer = setTimeout(() => this.#controller.abort(new Error(`no answer within ${time} ms`)), time);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
 }

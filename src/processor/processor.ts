@@ -46,6 +46,12 @@ const settings = {
 /** The most writes whose outcome is asked for after a reconnection; the replica tells those of the others. */
 const OUTCOMES = 10_000;
 
+/**
+ * New writes wait this long for company, milliseconds: nothing beside the link, and a transaction for each of them would
+ * take the time from those who acknowledge.
+ */
+const LINGER_MS = 5;
+
 interface InFlight {
   batch: Batch;
   done: Promise<Outcome>;
@@ -202,12 +208,13 @@ export class Processor {
       if (!oldest) {
         this.part.set("IDLE", "the buffer is empty");
         await buffer.tail.changed(seen, signal);
+        await sleep(LINGER_MS, signal);
         continue;
       }
       this.part.set("RUNNING");
       // New writes go out while the oldest batch is still on its way, as long as there is room for them.
       const woken = new AbortController();
-      const more = underWay.length < limit ? buffer.tail.changed(seen, woken.signal).catch(() => {}) : undefined;
+      const more = underWay.length < limit ? this.#moreWrites(seen, woken.signal) : undefined;
       const outcome = await aborted(signal, Promise.race([oldest.done, ...(more ? [more] : [])])).finally(() =>
         woken.abort(),
       );
@@ -225,6 +232,14 @@ export class Processor {
       sentTo = this.cursor;
     }
     signal.throwIfAborted();
+  }
+
+  /** Resolves a little after new writes came in, or with the signal. */
+  async #moreWrites(seen: number, signal: AbortSignal): Promise<void> {
+    await this.#options.buffer.tail
+      .changed(seen, signal)
+      .then(() => sleep(LINGER_MS, signal))
+      .catch(() => {});
   }
 
   /** Finds the write of the batch that main refuses, by halves, and rejects it. What comes before it is applied. */

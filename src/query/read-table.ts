@@ -2,7 +2,7 @@ import type pg from "pg";
 import type { BufferedWrites } from "../buffer/buffered-writes.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
-import { deadlineSignal } from "../lib/abort.ts";
+import { Deadline } from "../lib/abort.ts";
 import type { Lsn } from "../lsn.ts";
 import type { Position } from "../position.ts";
 import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
@@ -52,8 +52,8 @@ export class TableReader {
     const plan = planQuery(table, query);
     const { pool, timeoutMs } = options;
     // A reader that is too slow gives its connection, and its snapshot, back.
-    const deadline = deadlineSignal(timeoutMs);
-    const signal = AbortSignal.any([options.signal, deadline]);
+    using deadline = new Deadline(timeoutMs);
+    const signal = AbortSignal.any([options.signal, deadline.signal]);
     try {
       await using snapshot = await Snapshot.open(pool, this.#site, timeoutMs, signal);
       const overlay = await this.#overlayOf(snapshot, catalog, table.id);
@@ -72,7 +72,7 @@ export class TableReader {
       yield { kind: "trailer", rowCount };
     } catch (error) {
       if (options.signal.aborted) throw options.signal.reason;
-      if (deadline.aborted || sqlstateOf(error) === "57014")
+      if (deadline.signal.aborted || sqlstateOf(error) === "57014")
         throw new OpsDbError("QUERY_TIMED_OUT", "the query took longer than its deadline", { cause: error });
       throw translate(error, options.unavailable);
     }

@@ -48,3 +48,13 @@ export async function readLocalState(pool: pg.Pool, site: string, signal: AbortS
     cursor: cursor == null ? START : parsePosition(cursor),
   };
 }
+
+/** The site's cursor as the database shows it, given up with the signal. */
+export async function readCursor(pool: pg.Pool, site: string, signal: AbortSignal): Promise<Position> {
+  const [row] = await queryRows(pool, signal, {
+    name: "opsdb_cursor",
+    text: "select position from opsdb.cursor where site = $1",
+    values: [site],
+  });
+  return row?.[0] == null ? START : parsePosition(row[0]);
+}

@@ -1,14 +1,14 @@
 import type pg from "pg";
 import type { BufferedWrites } from "../buffer/buffered-writes.ts";
 import { settle } from "../buffer/settle.ts";
-import { aborted, sleep } from "../lib/abort.ts";
+import { aborted, Deadline, sleep } from "../lib/abort.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
 import { type Position, START } from "../position.ts";
 import { parseLedgerRow, readLedger } from "../postgres/ledger.ts";
 import { messageOf } from "../postgres/sqlstate.ts";
 import { queryRows } from "../postgres/use-client.ts";
-import { type LocalState, readLocalState } from "./local-state.ts";
+import { type LocalState, readCursor, readLocalState } from "./local-state.ts";
 import { Part } from "./part.ts";
 
 export interface LsnTrackerOptions {
@@ -40,6 +40,9 @@ export class LsnTracker {
   readonly #options: LsnTrackerOptions;
   /** Readers that wait for replay: while there are any, the tracker looks often. */
   #waiting = 0;
+  /** Those among them who wait for replay rather than for a proof. */
+  #waitingForState = 0;
+  #stateAt = Number.NEGATIVE_INFINITY;
   readonly #hurry = new Latest(0);
   #proven: Position = START;
 
@@ -61,7 +64,12 @@ export class LsnTracker {
   /** Resolves with the first state, present or later, that satisfies the predicate; looks often meanwhile. */
   async until(predicate: (state: LocalState) => boolean, signal: AbortSignal): Promise<LocalState> {
     using _attention = this.attend();
-    const state = await this.state.until((seen) => seen !== undefined && predicate(seen), signal);
+    this.#waitingForState += 1;
+    const state = await this.state
+      .until((seen) => seen !== undefined && predicate(seen), signal)
+      .finally(() => {
+        this.#waitingForState -= 1;
+      });
     if (!state) throw new Error("the tracker stopped");
     return state;
   }
@@ -82,10 +90,16 @@ export class LsnTracker {
       const seen = this.#hurry.version;
       try {
         const { local, site, timeoutMs } = this.#options;
-        const timely = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-        const state = await readLocalState(local, site, timely);
-        this.state.set(state);
-        if (this.#options.writes) await this.#prove(this.#options.writes, state.cursor, timely);
+        using deadline = new Deadline(timeoutMs);
+        const timely = AbortSignal.any([signal, deadline.signal]);
+        let cursor: Position;
+        if (this.#wantsState()) {
+          const state = await readLocalState(local, site, timely);
+          this.#stateAt = performance.now();
+          this.state.set(state);
+          cursor = state.cursor;
+        } else cursor = await readCursor(local, site, timely);
+        if (this.#options.writes) await this.#prove(this.#options.writes, cursor, timely);
         this.part.set("RUNNING");
       } catch (error) {
         if (signal.aborted) return;
@@ -97,6 +111,11 @@ export class LsnTracker {
       }
       await this.#pause(seen, signal);
     }
+  }
+
+  /** The whole state costs the database more than the cursor, which is all that a proof needs. */
+  #wantsState(): boolean {
+    return this.#waitingForState > 0 || performance.now() - this.#stateAt >= this.#options.idlePollMs;
   }
 
   /** Short while anyone waits or a write is applied but not yet proven; otherwise until the next hurry. */

@@ -1,8 +1,8 @@
 import type pg from "pg";
 import { OpsDbError } from "../errors.ts";
-import { aborted, deadlineSignal, sleep } from "../lib/abort.ts";
-import { type Position, parsePosition, START } from "../position.ts";
-import { queryRows } from "../postgres/use-client.ts";
+import { aborted, Deadline, sleep } from "../lib/abort.ts";
+import type { Position } from "../position.ts";
+import { readCursor } from "../replication/local-state.ts";
 import type { LsnTracker } from "../replication/lsn-tracker.ts";
 import type { Token } from "../token.ts";
 
@@ -12,12 +12,12 @@ export async function withinDeadline<T>(
   signal: AbortSignal,
   wait: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const deadline = deadlineSignal(timeoutMs);
-  const either = AbortSignal.any([signal, deadline]);
+  using deadline = new Deadline(timeoutMs);
+  const either = AbortSignal.any([signal, deadline.signal]);
   try {
     return await aborted(either, wait(either));
   } catch (error) {
-    if (signal.aborted || !deadline.aborted || error instanceof OpsDbError) throw error;
+    if (signal.aborted || !deadline.signal.aborted || error instanceof OpsDbError) throw error;
     throw new OpsDbError(
       "NOT_FRESH_IN_TIME",
       `the database did not become as fresh as asked within ${Math.round(timeoutMs)} ms`,
@@ -61,13 +61,7 @@ export async function waitForPosition(
   signal: AbortSignal,
 ): Promise<void> {
   for (;;) {
-    const rows = await queryRows(pool, signal, {
-      name: "opsdb_cursor",
-      text: "select position from opsdb.cursor where site = $1",
-      values: [site],
-    });
-    const at = rows[0]?.[0];
-    if ((at == null ? START : parsePosition(at)) >= position) return;
+    if ((await readCursor(pool, site, signal)) >= position) return;
     await sleep(pollMs, signal);
   }
 }

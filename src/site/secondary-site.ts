@@ -8,7 +8,7 @@ import { completeWrite } from "../catalog/complete-write.ts";
 import { loadCatalog } from "../catalog/load-catalog.ts";
 import type { Config, SecondarySiteConfig } from "../config.ts";
 import { OpsDbError } from "../errors.ts";
-import { deadlineSignal, sleep } from "../lib/abort.ts";
+import { Deadline, sleep } from "../lib/abort.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Lsn } from "../lsn.ts";
@@ -280,7 +280,7 @@ export class SecondarySite implements Site {
   }
 
   async #check(requested: RequestedWrite): Promise<{ write: Write; known: boolean }> {
-    const deadline = AbortSignal.timeout(CHECK_MS);
+    using deadline = new Deadline(CHECK_MS);
     const complete = () => completeWrite(this.catalog(), requested, { generateAtMain: false, now: new Date() });
     let completed: ReturnType<typeof complete>;
     try {
@@ -289,7 +289,7 @@ export class SecondarySite implements Site {
       // What is missing may have been added since the catalog was read.
       if (!(error instanceof OpsDbError) || !["TABLE_NOT_FOUND", "COLUMN_NOT_FOUND"].includes(error.reason))
         throw error;
-      await this.#catalog.refreshNow(deadline);
+      await this.#catalog.refreshNow(deadline.signal);
       completed = complete();
     }
     const { write, unchecked } = completed;
@@ -300,14 +300,14 @@ export class SecondarySite implements Site {
     const catalog = this.catalog();
     try {
       if (unchecked.length > 0)
-        await useClient(this.#probe, deadline, (client) => checkOnReplica(client, catalog, write, unchecked));
+        await useClient(this.#probe, deadline.signal, (client) => checkOnReplica(client, catalog, write, unchecked));
       const { known } = await checkAgainstMergedView({
         pool: this.#probe,
         catalog,
         pending: this.#buffer.writes,
         requested,
         write,
-        signal: deadline,
+        signal: deadline.signal,
       });
       return { write, known };
     } catch (error) {
@@ -360,9 +360,9 @@ export class SecondarySite implements Site {
       (waitFor === "APPLIED" && entry.state === "APPLIED");
     if (done()) return true;
     using _attention = this.#tracker.attend();
-    const deadline = AbortSignal.any([signal, deadlineSignal(waitMs)]);
+    using deadline = new Deadline(waitMs);
     try {
-      await this.#changes.until(done, deadline);
+      await this.#changes.until(done, AbortSignal.any([signal, deadline.signal]));
       return true;
     } catch {
       signal.throwIfAborted();
