@@ -6,10 +6,10 @@ import { named, unnest } from "../postgres/statement.ts";
 import type { TextValue } from "../value.ts";
 import type { Mutation, Precondition } from "../write.ts";
 
-/** A mutation and the index, in its batch, of the write it belongs to. */
+/** A mutation and its index in the write that it belongs to. */
 export interface Effect {
   mutation: Mutation;
-  write: number;
+  index: number;
 }
 
 /** One statement and the effects that it carries. */

@@ -14,7 +14,16 @@ import { classify, messageOf, rejectionOf, sqlstateOf } from "../postgres/sqlsta
 import { Part } from "../replication/part.ts";
 import type { ProcessorStatus } from "../replication/status.ts";
 import type { Rejection } from "../write.ts";
-import { type Applier, applyBatch, type Batch, batchEnd, type Committed, rejectWrite, skipWrite } from "./batch.ts";
+import {
+  type Applier,
+  applyBatch,
+  type Batch,
+  batchEnd,
+  type Committed,
+  type Outcome,
+  rejectWrite,
+  skipWrite,
+} from "./batch.ts";
 import { Lease } from "./lease.ts";
 
 export interface ProcessorOptions {
@@ -56,8 +65,6 @@ interface InFlight {
   batch: Batch;
   done: Promise<Outcome>;
 }
-
-type Outcome = { committed: Committed } | { error: unknown };
 
 /**
  * Drains the buffer to the main database, in order, once each.
@@ -278,7 +285,9 @@ export class Processor {
       return;
     }
     const rejection: Rejection =
-      error instanceof OpsDbError ? { reason: error.reason, message: error.message } : rejectionOf(error);
+      error instanceof OpsDbError
+        ? { reason: error.reason, message: error.message }
+        : rejectionOf(error, outcome.effects?.[0]?.index);
     const { at } = await rejectWrite(applier, batch, rejection);
     this.#options.buffer.writes.reject(entry, rejection, at);
     this.#rejectedWrites += 1;
@@ -310,14 +319,14 @@ export class Processor {
     const catalog = this.#options.catalog();
     if (!catalog) return { error: new Error("the catalog has not been read yet") };
     try {
-      return { committed: await applyBatch(applier, catalog, batch) };
+      return await applyBatch(applier, catalog, batch);
     } catch (error) {
       if (!(error instanceof OpsDbError)) return { error };
     }
     // The catalog lacks a table or column, and nothing was sent. It may be older than the write; only main's own
     // catalog may decide that the write is refused.
     try {
-      return { committed: await applyBatch(applier, await this.#options.catalogOfMain(), batch) };
+      return await applyBatch(applier, await this.#options.catalogOfMain(), batch);
     } catch (error) {
       return { error };
     }

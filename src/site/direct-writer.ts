@@ -1,11 +1,14 @@
 import type pg from "pg";
 import type { Catalog } from "../catalog/catalog.ts";
+import { checkOnReplica } from "../catalog/check-on-replica.ts";
+import type { Unchecked } from "../catalog/unchecked.ts";
 import { OpsDbError } from "../errors.ts";
+import { Deadline } from "../lib/abort.ts";
 import { type Lsn, parseLsn } from "../lsn.ts";
 import type { Statement } from "../postgres/connection.ts";
 import { insertApplied, type LedgerRow, parseLedgerRow, readLedger } from "../postgres/ledger.ts";
 import { classify, messageOf, sqlstateOf, translate } from "../postgres/sqlstate.ts";
-import { queryRows, rowsOf } from "../postgres/use-client.ts";
+import { queryRows, rowsOf, useClient } from "../postgres/use-client.ts";
 import { preconditionStatement, returningStatement } from "../processor/effects.ts";
 import type { Mutation, Write } from "../write.ts";
 import type { WrittenRow } from "./site.ts";
@@ -38,12 +41,22 @@ export class DirectWriter {
   /** The ledger row of a write; undefined where there is none. */
   async find(writeId: string): Promise<LedgerRow | undefined> {
     try {
-      const [row] = await queryRows(
-        this.#options.pool,
-        AbortSignal.timeout(this.#options.timeoutMs),
-        readLedger([writeId]),
-      );
+      using deadline = new Deadline(this.#options.timeoutMs);
+      const [row] = await queryRows(this.#options.pool, deadline.signal, readLedger([writeId]));
       return row && parseLedgerRow(row);
+    } catch (error) {
+      throw translate(error, this.#options.unavailable);
+    }
+  }
+
+  /** Lets the database check what memory could not, so that an error names its field. */
+  async check(catalog: Catalog, write: Write, unchecked: readonly Unchecked[]): Promise<void> {
+    if (unchecked.length === 0) return;
+    using deadline = new Deadline(this.#options.timeoutMs);
+    try {
+      await useClient(this.#options.pool, deadline.signal, (client) =>
+        checkOnReplica(client, catalog, write, unchecked),
+      );
     } catch (error) {
       throw translate(error, this.#options.unavailable);
     }

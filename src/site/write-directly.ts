@@ -17,7 +17,8 @@ export async function writeDirectly(options: {
   token: (lsn: Lsn | undefined) => Uint8Array;
 }): Promise<WriteAck> {
   const { writer, site, catalog, requested, token } = options;
-  const { write } = completeWrite(catalog, requested, { generateAtMain: true, now: new Date() });
+  const { write, unchecked } = completeWrite(catalog, requested, { generateAtMain: true, now: new Date() });
+  await writer.check(catalog, write, unchecked);
   const result = await writer.write(catalog, write);
   if (result.kind === "written") {
     const { writeId } = write;

@@ -87,7 +87,7 @@ test("G2: a write that main refuses is rejected with its reason, and all others 
   expect(await database.onPrimary("select count(*)::int as n from log")).toEqual([{ n: 300 }]);
   expect(drain.buffer.writes.byId(poison.writeId)).toMatchObject({
     state: "REJECTED",
-    rejection: { sqlstate: "23505" },
+    rejection: { sqlstate: "23505", mutation: 0 },
   });
 });
 
