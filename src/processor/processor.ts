@@ -61,6 +61,8 @@ const OUTCOMES = 10_000;
  */
 const LINGER_MS = 5;
 
+type Failure = Exclude<Outcome, { committed: Committed }>;
+
 interface InFlight {
   batch: Batch;
   done: Promise<Outcome>;
@@ -232,9 +234,9 @@ export class Processor {
         underWay = later;
         continue;
       }
-      if (classify(outcome.error) !== "permanent" && !(outcome.error instanceof OpsDbError)) throw outcome.error;
+      if (!refuses(outcome.error)) throw outcome.error;
       await Promise.all(later.map(({ done }) => done)); // they fail by their cursor guard
-      await this.#isolate(applier, oldest.batch, outcome.error);
+      await this.#isolate(applier, oldest.batch, outcome);
       underWay = [];
       sentTo = this.cursor;
     }
@@ -250,33 +252,35 @@ export class Processor {
   }
 
   /** Finds the write of the batch that main refuses, by halves, and rejects it. What comes before it is applied. */
-  async #isolate(applier: Applier, failed: Batch, error: unknown): Promise<void> {
-    let entries = failed.entries;
-    let cause = error;
-    while (entries.length > 1) {
-      const half = entries.slice(0, Math.ceil(entries.length / 2));
+  async #isolate(applier: Applier, failed: Batch, failure: Failure): Promise<void> {
+    let suspects = failed.entries;
+    /** Of all suspects together; undefined where they were not tried since their number fell. */
+    let known: Failure | undefined = failure;
+    while (suspects.length > 1) {
+      const half = suspects.slice(0, Math.ceil(suspects.length / 2));
       const batch: Batch = { from: this.cursor, entries: half };
-      this.part.set("RUNNING", `looking for the write that main refuses among ${entries.length}: ${messageOf(cause)}`);
+      if (known) this.part.set("RUNNING", `looking for the write that main refuses: ${messageOf(known.error)}`);
       const outcome = await this.#send(applier, batch);
       if ("committed" in outcome) {
         this.#committed(batch, outcome.committed);
-        entries = entries.slice(half.length);
-      } else if (classify(outcome.error) === "permanent" || outcome.error instanceof OpsDbError) {
-        entries = half;
-        cause = outcome.error;
+        suspects = suspects.slice(half.length);
+        known = undefined;
+      } else if (refuses(outcome.error)) {
+        suspects = half;
+        known = outcome;
       } else throw outcome.error;
     }
-    await this.#decideAlone(applier, { from: this.cursor, entries });
+    const alone: Batch = { from: this.cursor, entries: suspects };
+    const outcome = known ?? (await this.#send(applier, alone));
+    if ("committed" in outcome) this.#committed(alone, outcome.committed);
+    else if (refuses(outcome.error)) await this.#refuse(applier, alone, outcome);
+    else throw outcome.error;
   }
 
-  /** Applies one write by itself, or rejects it with the reason that main gives. */
-  async #decideAlone(applier: Applier, batch: Batch): Promise<void> {
+  /** Main refuses this one write: it had been applied before, under the same id, or it is rejected. */
+  async #refuse(applier: Applier, batch: Batch, { error, effects }: Failure): Promise<void> {
     const [entry] = batch.entries;
     if (!entry) return;
-    const outcome = await this.#send(applier, batch);
-    if ("committed" in outcome) return this.#committed(batch, outcome.committed);
-    const { error } = outcome;
-    if (classify(error) !== "permanent" && !(error instanceof OpsDbError)) throw error;
     const ledger = sqlstateOf(error) === "23505" ? await this.#ledgerRow(applier, entry) : undefined;
     if (ledger) {
       await skipWrite(applier, batch);
@@ -287,7 +291,7 @@ export class Processor {
     const rejection: Rejection =
       error instanceof OpsDbError
         ? { reason: error.reason, message: error.message }
-        : rejectionOf(error, outcome.effects?.[0]?.index);
+        : rejectionOf(error, effects?.[0]?.index);
     const { at } = await rejectWrite(applier, batch, rejection);
     this.#options.buffer.writes.reject(entry, rejection, at);
     this.#rejectedWrites += 1;
@@ -348,4 +352,9 @@ export class Processor {
     this.#moved.set(to);
     this.#options.changed();
   }
+}
+
+/** Whether the same write would fail again, however often it is tried. */
+function refuses(error: unknown): boolean {
+  return error instanceof OpsDbError || classify(error) === "permanent";
 }
