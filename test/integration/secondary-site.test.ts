@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Site } from "../../src/site/site.ts";
 import { eventually } from "../support/eventually.ts";
@@ -228,3 +229,24 @@ function catalogOf(of: Site): boolean {
     return false;
   }
 }
+
+test("a caller that goes away in the middle of a read or a wait leaves nothing behind", async () => {
+  await database.pauseReplay();
+  const { token } = await write(site, insert(1), { waitFor: "APPLIED" });
+  const query = { columns: [], where: undefined, orderBy: [], limit: undefined, batchSize: 1 };
+  for (let i = 0; i < 60; i++) {
+    const gone = new AbortController();
+    const consistency = i % 2 === 0 ? "merged" : "local";
+    const reading = Array.fromAsync(
+      site.query(
+        { ...query, table: "log", consistency, token: i % 3 === 0 ? token : new Uint8Array() },
+        { timeoutMs: 5_000, signal: gone.signal },
+      ),
+    );
+    // At another moment each time: before the buffer was read, while replay is waited for, within the snapshot.
+    for (let turn = 0; turn < i; turn++) await setImmediate();
+    gone.abort(new Error("the caller is gone"));
+    await reading.catch((error: unknown) => expect(error).toMatchObject({ message: "the caller is gone" }));
+  }
+  expect((await read(site, { table: "log", columns: ["n"] })).rows).toEqual([["1"]]);
+});
