@@ -20,16 +20,16 @@ import { queryRows, useClient } from "../postgres/use-client.ts";
 import { Processor } from "../processor/processor.ts";
 import { type ReadFacts, TableReader } from "../query/read-table.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
-import { localStatus } from "../replication/local-status.ts";
 import { LsnTracker } from "../replication/lsn-tracker.ts";
 import { MainWatch } from "../replication/main-watch.ts";
-import type { AlarmLevel, ReplicationStatus } from "../replication/status.ts";
+import type { ReplicationStatus } from "../replication/status.ts";
 import { decodeToken, encodeToken } from "../token.ts";
 import type { RequestedWrite, Write, WriteState, WriteStatus } from "../write.ts";
 import { checkAgainstMergedView, checkPayload } from "./acceptance.ts";
 import { DirectWriter } from "./direct-writer.ts";
 import { checkSystem, waitForPosition, waitForTokenLsn, withinDeadline } from "./freshness.ts";
 import { ledgerStatus } from "./ledger-status.ts";
+import { secondaryHealth, secondaryStatus } from "./secondary-status.ts";
 import type { Health, QueryOptions, Site, WriteAck, WriteOptions } from "./site.ts";
 import { writeDirectly } from "./write-directly.ts";
 import { determinedRows, writtenRows } from "./written-row.ts";
@@ -469,58 +469,16 @@ export class SecondarySite implements Site {
   }
 
   #readStatus(): ReplicationStatus {
-    const main = this.#mainWatch.status;
-    const { writes } = this.#buffer;
-    const applied = this.#processor.cursor > this.#tracker.proven ? this.#processor.cursor : this.#tracker.proven;
-    const oldest = writes.firstAfter(applied);
-    const { maxWrites, maxBytes } = this.#site.buffer;
-    return {
-      site: this.name,
-      role: this.role,
-      at: new Date(),
-      main,
-      local: localStatus(this.#tracker, main),
-      buffer: {
-        connection: this.#buffer.part.status,
-        pendingWrites: writes.countAfter(applied),
-        overlayWrites: writes.unproven,
-        retainedWrites: writes.size,
-        bytes: writes.bytes,
-        ...(oldest === undefined ? {} : { oldestAt: oldest.acceptedAt }),
-        alarm: alarm(Math.max(writes.size / maxWrites, writes.bytes / maxBytes)),
-        maxWrites,
-        maxBytes,
-        ...(writes.last === START ? {} : { lastPosition: writes.last }),
-      },
-      processor: {
-        ...this.#processor.status,
-        ...(this.#tracker.proven === START ? {} : { replicatedPosition: this.#tracker.proven }),
-      },
-    };
+    return secondaryStatus(this.name, {
+      buffer: this.#buffer,
+      processor: this.#processor,
+      tracker: this.#tracker,
+      main: this.#mainWatch.status,
+      limits: this.#site.buffer,
+    });
   }
 
   #readHealth(): Record<"write" | "query" | "replication", Health> {
-    const refusal = this.#buffer.refusal;
-    const unread = this.#catalog.catalog.value ? undefined : "the catalog has not been read yet";
-    const local = this.#tracker.part.status;
-    return {
-      write: healthOf(refusal?.message ?? unread),
-      query: healthOf(
-        local.state === "RUNNING"
-          ? (unread ?? (this.#buffer.loaded ? undefined : "the buffer has not been read yet"))
-          : `the local database does not answer: ${local.reason}`,
-      ),
-      replication: { serving: true },
-    };
+    return secondaryHealth(this.#buffer, this.#tracker.part.status, this.#catalog.catalog.value !== undefined);
   }
-}
-
-function healthOf(reason: string | undefined): Health {
-  return reason === undefined ? { serving: true } : { serving: false, reason };
-}
-
-function alarm(fill: number): AlarmLevel {
-  if (fill >= 1) return "FULL";
-  if (fill >= 0.9) return "CRITICAL";
-  return fill >= 0.5 ? "WARNING" : "NONE";
 }

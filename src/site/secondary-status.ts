@@ -1,0 +1,72 @@
+import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
+import { START } from "../position.ts";
+import type { Processor } from "../processor/processor.ts";
+import { localStatus } from "../replication/local-status.ts";
+import type { LsnTracker } from "../replication/lsn-tracker.ts";
+import type { AlarmLevel, MainStatus, PartStatus, ReplicationStatus } from "../replication/status.ts";
+import type { Health } from "./site.ts";
+
+/** The parts of a secondary site, put together as one status. */
+export interface SecondaryParts {
+  buffer: RedisWriteBuffer;
+  processor: Processor;
+  tracker: LsnTracker;
+  main: MainStatus;
+  limits: { readonly maxWrites: number; readonly maxBytes: number };
+}
+
+export function secondaryStatus(site: string, parts: SecondaryParts): ReplicationStatus {
+  const { buffer, processor, tracker, main, limits } = parts;
+  const { writes } = buffer;
+  const { maxWrites, maxBytes } = limits;
+  const applied = processor.cursor > tracker.proven ? processor.cursor : tracker.proven;
+  const oldest = writes.firstAfter(applied);
+  return {
+    site,
+    role: "secondary",
+    at: new Date(),
+    main,
+    local: localStatus(tracker, main),
+    buffer: {
+      connection: buffer.part.status,
+      pendingWrites: writes.countAfter(applied),
+      overlayWrites: writes.unproven,
+      retainedWrites: writes.size,
+      bytes: writes.bytes,
+      ...(oldest === undefined ? {} : { oldestAt: oldest.acceptedAt }),
+      alarm: alarm(Math.max(writes.size / maxWrites, writes.bytes / maxBytes)),
+      maxWrites,
+      maxBytes,
+      ...(writes.last === START ? {} : { lastPosition: writes.last }),
+    },
+    processor: {
+      ...processor.status,
+      ...(tracker.proven === START ? {} : { replicatedPosition: tracker.proven }),
+    },
+  };
+}
+
+export function secondaryHealth(
+  buffer: RedisWriteBuffer,
+  local: PartStatus,
+  catalogRead: boolean,
+): Record<"write" | "query" | "replication", Health> {
+  const unread = catalogRead ? undefined : "the catalog has not been read yet";
+  const unloaded = buffer.loaded ? undefined : "the buffer has not been read yet";
+  const away = local.state === "RUNNING" ? undefined : `the local database does not answer: ${local.reason}`;
+  return {
+    write: healthOf(buffer.refusal?.message ?? unread),
+    query: healthOf(away ?? unread ?? unloaded),
+    replication: { serving: true },
+  };
+}
+
+function healthOf(reason: string | undefined): Health {
+  return reason === undefined ? { serving: true } : { serving: false, reason };
+}
+
+function alarm(fill: number): AlarmLevel {
+  if (fill >= 1) return "FULL";
+  if (fill >= 0.9) return "CRITICAL";
+  return fill >= 0.5 ? "WARNING" : "NONE";
+}
