@@ -55,8 +55,10 @@ export class TableReader {
     using deadline = new Deadline(timeoutMs);
     const signal = AbortSignal.any([options.signal, deadline.signal]);
     try {
+      // Before the snapshot, for G5: a write that is proven by now is in the snapshot, one that is proven in between is not.
+      const touched = this.#pending?.touches(table.id) ?? false;
       await using snapshot = await Snapshot.open(pool, this.#site, timeoutMs, signal);
-      const overlay = await this.#overlayOf(snapshot, catalog, table.id);
+      const overlay = await this.#overlayOf(snapshot, catalog, touched);
       const statement = plan.sql(overlay?.table(table.id));
       yield options.header({
         columns: plan.columns,
@@ -78,7 +80,7 @@ export class TableReader {
     }
   }
 
-  async #overlayOf(snapshot: Snapshot, catalog: Catalog, table: string): Promise<Overlay | undefined> {
+  async #overlayOf(snapshot: Snapshot, catalog: Catalog, touched: boolean): Promise<Overlay | undefined> {
     if (!this.#pending) return undefined;
     if (this.#pending.forgottenTo > snapshot.cursor)
       throw new OpsDbError(
@@ -88,8 +90,7 @@ export class TableReader {
           retryAfterMs: 1_000,
         },
       );
-    // What is proven was seen on the replica before this snapshot was taken, so the unproven writes are all that count.
-    if (!this.#pending.touches(table)) return undefined;
+    if (!touched || !this.#pending.firstAfter(snapshot.cursor)) return undefined;
     const overlay = this.#kept(snapshot, catalog, this.#pending.rejections);
     await overlay.grow(this.#pending.after(overlay.upTo), snapshot.readRows, snapshot.sameValue);
     return overlay;
