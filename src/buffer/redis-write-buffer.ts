@@ -61,8 +61,8 @@ export class RedisWriteBuffer implements AsyncDisposable {
   constructor(options: RedisWriteBufferOptions, changed: () => void) {
     this.#options = options;
     this.part = new Part("RETRYING", "not connected yet", changed);
-    this.#stream = `opsdb:{${options.site}}:writes`;
-    this.#verifiedKey = `opsdb:{${options.site}}:verified-run-id`;
+    this.#stream = this.key("writes");
+    this.#verifiedKey = this.key("verified-run-id");
     const common = {
       lazyConnect: true,
       // An append that was queued or resent behind the caller's back would be acknowledged late or twice.

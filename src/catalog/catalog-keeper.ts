@@ -46,8 +46,20 @@ export class CatalogKeeper {
     });
   }
 
+  /** Runs the work on the catalog, and once more on a newer one where it misses a table or column in it. */
+  async using<T>(signal: AbortSignal, work: (catalog: Catalog) => T | Promise<T>): Promise<T> {
+    try {
+      return await work(this.get());
+    } catch (error) {
+      if (!(error instanceof OpsDbError) || !["TABLE_NOT_FOUND", "COLUMN_NOT_FOUND"].includes(error.reason))
+        throw error;
+      await this.#refreshNow(signal);
+      return await work(this.get());
+    }
+  }
+
   /** Reads it again for somebody who missed something in it, at most ten times a second. */
-  async refreshNow(signal: AbortSignal): Promise<void> {
+  async #refreshNow(signal: AbortSignal): Promise<void> {
     await sleep(Math.max(0, this.#refreshedAt + 100 - performance.now()), signal).catch(() => {});
     await aborted(signal, this.#refresh(AbortSignal.timeout(this.#timeoutMs))).catch(() => {});
   }

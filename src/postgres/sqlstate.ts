@@ -28,7 +28,7 @@ export function classify(error: unknown): ErrorClass {
 }
 
 /** The reason of a permanent error, as in the proto's ErrorReason. */
-export function reasonOf(error: unknown): Reason {
+function reasonOf(error: unknown): Reason {
   const code = sqlstateOf(error) ?? "";
   const constraint = error instanceof pg.DatabaseError ? error.constraint : undefined;
   switch (code) {

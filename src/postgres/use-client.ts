@@ -11,23 +11,27 @@ export async function useClient<T>(
   signal: AbortSignal,
   work: (client: pg.PoolClient) => Promise<T>,
 ): Promise<T> {
-  const connecting = pool.connect();
-  let client: pg.PoolClient;
-  try {
-    client = await aborted(signal, connecting);
-  } catch (error) {
-    connecting.then(
-      (late) => late.release(),
-      () => {},
-    );
-    throw error;
-  }
+  const client = await connectClient(pool, signal);
   try {
     const result = await aborted(signal, work(client));
     client.release();
     return result;
   } catch (error) {
     client.release(true);
+    throw error;
+  }
+}
+
+/** A connection of the pool; one that comes after the signal goes straight back. */
+export async function connectClient(pool: pg.Pool, signal: AbortSignal): Promise<pg.PoolClient> {
+  const connecting = pool.connect();
+  try {
+    return await aborted(signal, connecting);
+  } catch (error) {
+    connecting.then(
+      (late) => late.release(),
+      () => {},
+    );
     throw error;
   }
 }

@@ -4,6 +4,8 @@ import type { Table } from "../catalog/catalog.ts";
 import { aborted } from "../lib/abort.ts";
 import { type Lsn, parseLsn } from "../lsn.ts";
 import { type Position, parsePosition, START } from "../position.ts";
+import type { Statement } from "../postgres/connection.ts";
+import { connectClient, rowsOf } from "../postgres/use-client.ts";
 import type { TextValue } from "../value.ts";
 import type { ReadRows, SameValue } from "./overlay.ts";
 import { rowsByKeySql, type TableStatement } from "./table-sql.ts";
@@ -44,17 +46,7 @@ export class Snapshot implements AsyncDisposable {
 
   /** Opens it. `timeoutMs` becomes the statement timeout. */
   static async open(pool: pg.Pool, site: string, timeoutMs: number, signal: AbortSignal): Promise<Snapshot> {
-    const connecting = pool.connect();
-    let client: pg.PoolClient;
-    try {
-      client = await aborted(signal, connecting);
-    } catch (error) {
-      connecting.then(
-        (late) => late.release(),
-        () => {},
-      );
-      throw error;
-    }
+    const client = await connectClient(pool, signal);
     try {
       const timeout = Math.max(1, Math.min(2_147_483_647, Math.ceil(timeoutMs)));
       const facts = await aborted(signal, begin(client, site, timeout));
@@ -66,14 +58,14 @@ export class Snapshot implements AsyncDisposable {
   }
 
   readonly readRows: ReadRows = async (table: Table, keys) => {
-    const { rows } = await this.#query(rowsByKeySql(table, keys));
+    const rows = await this.#query(rowsByKeySql(table, keys));
     const found = new Map(rows.map(([n, ...row]) => [Number(n), row]));
     return keys.map((_, i) => found.get(i + 1) ?? null);
   };
 
   readonly sameValue: SameValue = async (type, left, right) => {
     const cast = type.castWithModifier;
-    const { rows } = await this.#query({
+    const rows = await this.#query({
       text: `select $1::text::${cast} is not distinct from $2::text::${cast}`,
       values: [left, right],
     });
@@ -82,8 +74,7 @@ export class Snapshot implements AsyncDisposable {
 
   /** The statement's rows, in batches. The reader's pace is the cursor's. */
   async *stream(statement: TableStatement, batchSize: number): AsyncGenerator<TextValue[][]> {
-    if (statement.memoryKb !== undefined)
-      await this.#query({ text: `set local work_mem = ${statement.memoryKb}`, values: [] });
+    if (statement.memoryKb !== undefined) await this.#query({ text: `set local work_mem = ${statement.memoryKb}` });
     const cursor = this.#client.query(
       new Cursor<TextValue[]>(statement.text, statement.values, {
         rowMode: "array",
@@ -106,8 +97,8 @@ export class Snapshot implements AsyncDisposable {
     await Promise.resolve();
   }
 
-  async #query({ text, values }: { text: string; values: unknown[] }): Promise<{ rows: (string | null)[][] }> {
-    return await aborted(this.#signal, this.#client.query<(string | null)[]>({ text, values, rowMode: "array" }));
+  #query(statement: Statement): Promise<(string | null)[][]> {
+    return aborted(this.#signal, rowsOf(this.#client, statement));
   }
 
   #release(drop: boolean): void {
@@ -124,15 +115,14 @@ async function begin(client: pg.PoolClient, site: string, timeoutMs: number) {
     `begin isolation level repeatable read read only; set local statement_timeout = ${timeoutMs}`,
   );
   begun.catch(() => {}); // the next statement, sent right behind it, fails then as well
-  const { rows } = await client.query<(string | null)[]>({
+  const [row] = await rowsOf(client, {
     name: "opsdb_snapshot",
     text: `select pg_current_snapshot()::text, (select position from opsdb.cursor where site = $1),
       case when pg_is_in_recovery() then coalesce(pg_last_wal_replay_lsn(), '0/0') else pg_current_wal_lsn() end`,
     values: [site],
-    rowMode: "array",
   });
   await begun;
-  const [bounds, cursor, lsn] = rows[0] ?? [];
+  const [bounds, cursor, lsn] = row ?? [];
   const [xmin, xmax] = (bounds ?? "").split(":");
   return {
     name: xmin === xmax ? xmax : undefined,

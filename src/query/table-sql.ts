@@ -85,7 +85,7 @@ export function rowsByKeySql(
   };
 }
 
-export function resultColumn({ name, type }: Column): ResultColumn {
+function resultColumn({ name, type }: Column): ResultColumn {
   return { name, type: type.display, kind: type.kind, array: type.array, delimiter: type.delimiter };
 }
 

@@ -41,7 +41,7 @@ export async function waitForTokenLsn(tracker: LsnTracker, token: Token, signal:
   if (lsn === undefined) return;
   // An LSN of another timeline may name WAL that a failover has thrown away: comparing it would prove nothing.
   const state = await tracker.until((seen) => seen.timeline !== timeline || seen.lsn >= lsn, signal);
-  if (state.timeline !== timeline && state.timeline > timeline)
+  if (state.timeline > timeline)
     throw new OpsDbError(
       "TOKEN_TIMELINE",
       `the token is of timeline ${timeline}, the database is on ${state.timeline}`,

@@ -6,7 +6,6 @@ import { OpsDbError } from "../errors.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Lsn } from "../lsn.ts";
-import type { Position } from "../position.ts";
 import { createPool } from "../postgres/connection.ts";
 import { type ReadFacts, TableReader } from "../query/read-table.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
@@ -86,23 +85,15 @@ export class MainSite implements Site {
   }
 
   async write(requested: RequestedWrite, { signal }: WriteOptions): Promise<WriteAck> {
-    const attempt = () =>
+    return await this.#catalog.using(signal, (catalog) =>
       writeDirectly({
         writer: this.#writer,
         site: this.name,
-        catalog: this.catalog(),
+        catalog,
         requested,
         token: (lsn) => this.#token(lsn),
-      });
-    try {
-      return await attempt();
-    } catch (error) {
-      // What is missing may have been added since the catalog was read.
-      if (!(error instanceof OpsDbError) || !["TABLE_NOT_FOUND", "COLUMN_NOT_FOUND"].includes(error.reason))
-        throw error;
-      await this.#catalog.refreshNow(signal);
-      return await attempt();
-    }
+      }),
+    );
   }
 
   async getWrite(writeId: string): Promise<WriteStatus> {
@@ -164,12 +155,8 @@ export class MainSite implements Site {
     const token = decodeToken(query.token);
     checkSystem(token, this.#tracker.state.value?.systemIdentifier ?? "");
     const { position, site, lsn } = token;
-    if (position !== undefined) await this.#waitForSite(site, position, signal);
+    if (position !== undefined) await waitForPosition(this.#local, site, position, this.#config.tracker.pollMs, signal);
     if (lsn !== undefined && query.consistency !== "main") await waitForTokenLsn(this.#tracker, token, signal);
-  }
-
-  #waitForSite(site: string, position: Position, signal: AbortSignal): Promise<void> {
-    return waitForPosition(this.#local, site, position, this.#config.tracker.pollMs, signal);
   }
 
   #token(lsn: Lsn | undefined): Uint8Array {

@@ -219,7 +219,10 @@ export class SecondarySite implements Site {
   async *query(query: TableQuery, options: QueryOptions): AsyncGenerator<QueryPart> {
     const started = performance.now();
     const { signal, timeoutMs } = options;
-    const catalog = await this.#catalogWith(query.table, signal);
+    const catalog = await this.#catalog.using(signal, (known) => {
+      known.table(query.table, "table");
+      return known;
+    });
     const bufferRead = query.consistency === "merged" ? await this.#readBuffer() : true;
     if (query.token.length > 0) await withinDeadline(timeoutMs, signal, (waiting) => this.#fresh(query, waiting));
     const atMain = query.consistency === "main";
@@ -281,18 +284,9 @@ export class SecondarySite implements Site {
 
   async #check(requested: RequestedWrite): Promise<{ write: Write; known: boolean }> {
     using deadline = new Deadline(CHECK_MS);
-    const complete = () => completeWrite(this.catalog(), requested, { generateAtMain: false, now: new Date() });
-    let completed: ReturnType<typeof complete>;
-    try {
-      completed = complete();
-    } catch (error) {
-      // What is missing may have been added since the catalog was read.
-      if (!(error instanceof OpsDbError) || !["TABLE_NOT_FOUND", "COLUMN_NOT_FOUND"].includes(error.reason))
-        throw error;
-      await this.#catalog.refreshNow(deadline.signal);
-      completed = complete();
-    }
-    const { write, unchecked } = completed;
+    const { write, unchecked } = await this.#catalog.using(deadline.signal, (known) =>
+      completeWrite(known, requested, { generateAtMain: false, now: new Date() }),
+    );
     const looks = this.#tracker.state.version;
     // One check that was not answered is enough until the tracker has seen the replica answer again.
     if (this.#tracker.part.status.state !== "RUNNING" || looks === this.#unansweredSince)
@@ -414,13 +408,6 @@ export class SecondarySite implements Site {
         signal,
       );
     if (token.lsn !== undefined && !atMain) await waitForTokenLsn(this.#tracker, token, signal);
-  }
-
-  async #catalogWith(table: string, signal: AbortSignal): Promise<Catalog> {
-    const catalog = this.catalog();
-    if (catalog.tables.some(({ id, name }) => id === table || name === table)) return catalog;
-    await this.#catalog.refreshNow(signal);
-    return this.catalog();
   }
 
   /** The highest position that the databases speak of: the buffer must never give it again. */
