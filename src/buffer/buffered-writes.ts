@@ -6,6 +6,13 @@ import type { BufferedWrite } from "./write-buffer.ts";
 /** With more unproven writes than this, payloads are decoded when they are needed, and not kept decoded. */
 const DECODED = 100_000;
 
+/** An entry as it stands in the stream. */
+export interface RawEntry {
+  readonly position: Position;
+  readonly writeId: string;
+  readonly payload: string;
+}
+
 class Entry implements BufferedWrite {
   readonly position: Position;
   readonly writeId: string;
@@ -15,7 +22,7 @@ class Entry implements BufferedWrite {
   lsn: BufferedWrite["lsn"] = undefined;
   appliedAt: BufferedWrite["appliedAt"] = undefined;
   rejection: BufferedWrite["rejection"] = undefined;
-  /** When this process saw its proof, milliseconds. */
+  /** When this process saw its proof, milliseconds of the monotonic clock: the host's may be set meanwhile. */
   provenAt = 0;
   #decoded: Write | undefined;
 
@@ -60,13 +67,14 @@ class Entry implements BufferedWrite {
 export class BufferedWrites {
   #entries: Entry[] = [];
   readonly #byId = new Map<string, Entry>();
-  /** Last pending operation on a row: what the merged view says of its existence without asking the replica. */
-  readonly #rows = new Map<string, { exists: boolean | "unknown"; position: Position }>();
+  /** By table and key: the last pending write that says something of the row's existence. */
+  readonly #rows = new Map<string, Map<string, Entry>>();
   /** How many unproven writes change each table. */
   readonly #touched = new Map<string, number>();
+  /** Originals of duplicates that are not trimmed yet. */
+  readonly #originals = new Map<Position, Position>();
   #proven = 0;
   #bytes = 0;
-  #duplicates = 0;
   #rejections = 0;
   /** Every write up to here has left this process's memory. */
   #forgottenTo: Position = START;
@@ -97,8 +105,12 @@ export class BufferedWrites {
     return this.#entries.length - this.#proven;
   }
 
-  get oldest(): BufferedWrite | undefined {
-    return this.#entries[0];
+  get firstUnproven(): BufferedWrite | undefined {
+    return this.#entries[this.#proven];
+  }
+
+  isProven(position: Position): boolean {
+    return this.#indexAfter(position) <= this.#proven;
   }
 
   byId(writeId: string): BufferedWrite | undefined {
@@ -114,13 +126,30 @@ export class BufferedWrites {
     this.#entries.push(entry);
     this.#bytes += entry.bytes;
     this.#touch(mutations, 1);
-    if (first) this.#duplicates += 1;
+    if (first) this.#originals.set(position, first.position);
     else {
       this.#byId.set(writeId, entry);
       this.#recordRows(entry);
     }
     if (this.unproven > DECODED) entry.forgetDecoded();
     return entry;
+  }
+
+  /** Forgets the entries after the position, whatever their state: they are about to be read anew. */
+  truncate(position: Position): void {
+    const kept = this.#entries.slice(0, this.#indexAfter(position));
+    this.#entries = kept;
+    this.#proven = Math.min(this.#proven, kept.length);
+    this.#bytes = 0;
+    for (const map of [this.#byId, this.#rows, this.#touched, this.#originals]) map.clear();
+    for (const [i, entry] of kept.entries()) {
+      this.#bytes += entry.bytes;
+      if (entry.duplicateOf !== undefined) this.#originals.set(entry.position, entry.duplicateOf);
+      else this.#byId.set(entry.writeId, entry);
+      if (i < this.#proven) continue;
+      this.#touch(entry.write.mutations, 1);
+      if (entry.duplicateOf === undefined) this.#recordRows(entry);
+    }
   }
 
   /** Whether any unproven write changes the table. */
@@ -130,7 +159,16 @@ export class BufferedWrites {
 
   /** Whether the newest pending write to the row made or removed it; undefined where there is none, or it says nothing. */
   rowExists(table: string, key: Mutation["key"]): boolean | "unknown" | undefined {
-    return this.#rows.get(rowKey({ table, key }))?.exists;
+    const row = JSON.stringify(key);
+    const entry = this.#rows.get(table)?.get(row);
+    if (!entry) return undefined;
+    const { mutations } = entry.write;
+    // What a rejected write would have made or removed it did not; what was there before it is not known any more.
+    if (entry.state === "REJECTED" || isConditional(mutations)) return "unknown";
+    const last = mutations.findLast(
+      (m) => m.operation !== "update" && m.table === table && JSON.stringify(m.key) === row,
+    );
+    return last?.operation !== "delete";
   }
 
   /** Entries after the position, oldest first, at most `count`. */
@@ -155,14 +193,7 @@ export class BufferedWrites {
 
   /** Main refused the write for good. */
   reject(entry: BufferedWrite, rejection: Rejection, at: Date): void {
-    if (entry.state !== "REJECTED") {
-      this.#rejections += 1;
-      // What it would have made or removed it did not; what was there before it is not known any more.
-      for (const mutation of entry.write.mutations) {
-        const row = this.#rows.get(rowKey(mutation));
-        if (row?.position === entry.position) row.exists = "unknown";
-      }
-    }
+    if (entry.state !== "REJECTED") this.#rejections += 1;
     entry.state = "REJECTED";
     entry.rejection = rejection;
     entry.appliedAt = at;
@@ -175,12 +206,13 @@ export class BufferedWrites {
       const entry = this.#entries[i];
       if (!entry) continue;
       this.#touch(entry.write.mutations, -1);
-      for (const mutation of entry.write.mutations) {
-        const key = rowKey(mutation);
-        if (this.#rows.get(key)?.position === entry.position) this.#rows.delete(key);
+      for (const { table, key } of entry.write.mutations) {
+        const rows = this.#rows.get(table);
+        const row = JSON.stringify(key);
+        if (rows?.get(row) === entry) rows.delete(row);
       }
       entry.forgetDecoded();
-      entry.provenAt = Date.now();
+      entry.provenAt = performance.now();
     }
     this.#proven = Math.max(this.#proven, to);
   }
@@ -206,14 +238,14 @@ export class BufferedWrites {
   }
 
   /**
-   * The last position that may be trimmed: proven before the time (milliseconds), and not the original of a duplicate that
-   * still waits (the duplicate would pass for a first one after a restart).
+   * The last position that may be trimmed: proven before the time (milliseconds of the monotonic clock), and not the
+   * original of a duplicate that still waits (the duplicate would pass for a first one after a restart).
    */
   trimmableTo(provenBefore: number): Position {
     let to = this.#forgottenTo;
-    const waiting = this.#duplicates === 0 ? [] : this.#entries.slice(this.#proven);
-    const originals = waiting.flatMap((entry) => (entry.duplicateOf === undefined ? [] : [entry.duplicateOf]));
-    const floor = originals.reduce((least, position) => (position < least ? position : least), this.last + 1n);
+    const provenTo = this.#entries[this.#proven - 1]?.position ?? to;
+    let floor = this.last + 1n;
+    for (const [duplicate, original] of this.#originals) if (duplicate > provenTo && original < floor) floor = original;
     for (let i = 0; i < this.#proven; i++) {
       const entry = this.#entries[i];
       if (!entry || entry.position >= floor || entry.provenAt >= provenBefore) break;
@@ -229,25 +261,29 @@ export class BufferedWrites {
     for (const entry of this.#entries.splice(0, count)) {
       this.#bytes -= entry.bytes;
       this.#forgottenTo = entry.position;
-      if (entry.duplicateOf !== undefined) this.#duplicates -= 1;
+      if (entry.duplicateOf !== undefined) this.#originals.delete(entry.position);
       else this.#byId.delete(entry.writeId);
     }
     this.#proven -= count;
   }
 
   /** The raw entries after the position, for writing them again where Redis has lost them. */
-  payloadsAfter(position: Position): { position: Position; writeId: string; payload: string }[] {
+  payloadsAfter(position: Position): RawEntry[] {
     return this.#entries.slice(this.#indexAfter(position));
   }
 
   /** A write with preconditions may do nothing, and an update proves nothing: neither says whether a row exists. */
-  #recordRows({ position, write: { mutations } }: BufferedWrite): void {
-    const conditional = mutations.some(({ preconditions }) => preconditions.length > 0);
-    for (const mutation of mutations) {
-      const key = rowKey(mutation);
-      if (conditional) this.#rows.set(key, { exists: "unknown", position });
-      else if (mutation.operation !== "update")
-        this.#rows.set(key, { exists: mutation.operation !== "delete", position });
+  #recordRows(entry: Entry): void {
+    const { mutations } = entry.write;
+    const conditional = isConditional(mutations);
+    for (const { table, key, operation } of mutations) {
+      if (operation === "update" && !conditional) continue;
+      let rows = this.#rows.get(table);
+      if (!rows) {
+        rows = new Map();
+        this.#rows.set(table, rows);
+      }
+      rows.set(JSON.stringify(key), entry);
     }
   }
 
@@ -271,6 +307,6 @@ export class BufferedWrites {
   }
 }
 
-function rowKey({ table, key }: Pick<Mutation, "table" | "key">): string {
-  return `${table}\n${JSON.stringify(key)}`;
+function isConditional(mutations: readonly Mutation[]): boolean {
+  return mutations.some(({ preconditions }) => preconditions.length > 0);
 }

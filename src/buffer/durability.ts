@@ -33,7 +33,14 @@ export async function verifyDurability(redis: Redis, verifiedKey: string, signal
   const status = field(await redis.info("persistence"), "aof_last_bgrewrite_status");
   if (status !== "ok")
     throw new OpsDbError("BUFFER_NOT_DURABLE", `Redis could not rewrite its append-only file: ${status}`);
-  await redis.set(verifiedKey, runId);
+  await redis.set(verifiedKey, runId).catch((error: unknown) => {
+    if (!isOutOfMemory(error)) throw error; // then the file is rewritten once more at the next start
+  });
+}
+
+/** Redis refuses to store anything more, and still answers. */
+export function isOutOfMemory(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith("OOM");
 }
 
 async function rewriteFinished(redis: Redis, signal: AbortSignal): Promise<void> {

@@ -1,15 +1,19 @@
+import { randomUUID } from "node:crypto";
 import { Redis, type RedisOptions } from "ioredis";
 import { OpsDbError } from "../errors.ts";
 import { aborted, Deadline, sleep } from "../lib/abort.ts";
 import { Backoff } from "../lib/backoff.ts";
+import { failpoint } from "../lib/failpoint.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
-import { formatPosition, type Position, parsePosition, START } from "../position.ts";
+import { formatPosition, type Position, START } from "../position.ts";
 import { Part } from "../replication/part.ts";
 import type { Write } from "../write.ts";
-import { BufferedWrites } from "./buffered-writes.ts";
-import { verifyDurability } from "./durability.ts";
+import { BufferedWrites, type RawEntry } from "./buffered-writes.ts";
+import { isOutOfMemory, verifyDurability } from "./durability.ts";
 import { encodeWrite } from "./entry-codec.ts";
+import { findLost, writeAgain } from "./lost-writes.ts";
+import { readEntries, Stream } from "./stream.ts";
 import type { BufferedWrite } from "./write-buffer.ts";
 
 export interface RedisWriteBufferOptions {
@@ -25,44 +29,67 @@ export interface RedisWriteBufferOptions {
 }
 
 export interface Appended {
-  entry: BufferedWrite;
+  position: Position;
+  /** The write as it stands in this process's memory; undefined while the stream is still being loaded. */
+  entry: BufferedWrite | undefined;
   /** The first write with this id, where this one came second; then nothing new was stored in effect. */
   first: BufferedWrite | undefined;
 }
 
-const PAGE = 2_000;
+/** Redis lost what it had confirmed. */
+export interface DataLoss {
+  at: Date;
+  message: string;
+}
+
+const PAGE = 1_000;
+/** Redis serves nobody else while it trims. */
+const TRIM_PAGE = 10_000;
+/** Writes under way at once where many are written again. */
+const RESTORE_PAGE = 500;
+const CHECK_EVERY_MS = 1_000;
 
 /**
- * The durable buffer of a site: one Redis stream `opsdb:{site}:writes`, an entry per write with its id (i) and payload
- * (w). Positions are the stream's ids. Every process of the site reads the whole stream in order, its own writes
- * included, so that all of them agree on what came first.
+ * The durable buffer of a site: one Redis stream `opsdb:{site}:writes`. Every process of the site reads the whole stream
+ * in order, its own writes included, so that all of them agree on what came first.
  *
- * States: connecting -> verifying -> loading -> running, and back to connecting when the connection breaks.
- * Appends are accepted while running only.
+ * connecting -> the connection is away; memory, if it is complete, still tells what was acknowledged before
+ * verifying -> settings, and the file after a restart of Redis
+ * restoring -> what this process remembers and Redis lost is written again
+ * loading -> appends are accepted; memory is a prefix of the stream and grows
+ * running -> memory is complete and follows the stream
+ *
+ * A connection that breaks leads back to connecting. Where Redis lost something while it was connected, too.
  */
 export class RedisWriteBuffer implements AsyncDisposable {
   readonly writes = new BufferedWrites();
   /** Moves with every entry that was read, so that waiting readers and the processor go on. */
   readonly tail = new Latest<Position>(0n);
   readonly part: Part;
+  /** Whether appends are accepted: connected, durable, and nothing known to be missing. */
+  readonly accepting = new Latest(false);
+  /** Whether memory has everything that the stream had when it was read: before, it says nothing of what is not in it. */
+  readonly complete = new Latest(false);
   readonly #options: RedisWriteBufferOptions;
   readonly #commands: Redis;
   readonly #reader: Redis;
-  readonly #stream: string;
-  readonly #verifiedKey: string;
+  readonly #stream: Stream;
+  readonly #changed: () => void;
   /** Writes that this process has sent and not yet read back, by id and payload: saves decoding them. */
   readonly #sending = new Map<string, Write>();
-  /** Whether appends are accepted: connected, durable, and read to the tail. */
-  readonly accepting = new Latest(false);
-  #loaded = false;
+  /** What Redis has lost and this process still has to write again. */
+  #lost: RawEntry[] = [];
+  #loss: DataLoss | undefined;
+  #lossUnstored = false;
+  /** Names the data that Redis holds: another one was started since, where it differs. */
+  #epoch: string | undefined;
   #refusal = new OpsDbError("BUFFER_UNAVAILABLE", "the buffer is not connected yet", { retryAfterMs: 1_000 });
   #catchingUp: Promise<void> | undefined;
 
   constructor(options: RedisWriteBufferOptions, changed: () => void) {
     this.#options = options;
+    this.#changed = changed;
     this.part = new Part("RETRYING", "not connected yet", changed);
-    this.#stream = this.key("writes");
-    this.#verifiedKey = this.key("verified-run-id");
     const common = {
       lazyConnect: true,
       // An append that was queued or resent behind the caller's back would be acknowledged late or twice.
@@ -78,6 +105,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
       enableAutoPipelining: true,
     });
     this.#reader = new Redis(options.url, common);
+    this.#stream = new Stream(this.#commands, this.key("writes"));
     for (const redis of [this.#commands, this.#reader]) redis.on("error", () => {}); // commands reject with the cause
   }
 
@@ -91,9 +119,15 @@ export class RedisWriteBuffer implements AsyncDisposable {
     return this.#commands;
   }
 
-  /** Whether the stream was read to its tail once. Before, memory says nothing of what was acknowledged. */
-  get loaded(): boolean {
-    return this.#loaded;
+  /** What Redis is known to have lost, until an operator has acknowledged it; undefined: nothing. */
+  get loss(): DataLoss | undefined {
+    return this.#loss;
+  }
+
+  /** How full it is, of its limits: 1 and more is full. */
+  get fill(): number {
+    const { maxWrites, maxBytes } = this.#options;
+    return Math.max(this.writes.size / maxWrites, this.writes.bytes / maxBytes);
   }
 
   /** Throws what an append would throw now; undefined while writes are accepted. */
@@ -102,30 +136,29 @@ export class RedisWriteBuffer implements AsyncDisposable {
   }
 
   /**
-   * Stores a write durably and answers once it is on disk and read back in order. Throws BUFFER_FULL, BUFFER_NOT_DURABLE
-   * or BUFFER_UNAVAILABLE; with the write id in the metadata of the last the outcome is unknown, and a repeated append
-   * is harmless.
+   * Stores a write durably and answers once it is on disk and, unless the stream is still being loaded, read back in
+   * order. Throws BUFFER_FULL, BUFFER_NOT_DURABLE or BUFFER_UNAVAILABLE; with the write id in the metadata of the last
+   * the outcome is unknown, and a repeated append is harmless. `reserve`: also where the buffer is full.
    */
-  async append(write: Write): Promise<Appended> {
+  async append(write: Write, { reserve = false } = {}): Promise<Appended> {
     const refusal = this.refusal;
-    if (refusal) throw refusal;
+    if (refusal && !(reserve && this.accepting.value)) throw refusal;
     const payload = encodeWrite(write);
     // Of the whole append: ioredis's own timeout begins anew for a command that waited behind a pipeline under way.
     using deadline = new Deadline(this.#options.timeoutMs);
     this.#sending.set(write.writeId + payload, write);
     try {
-      // One single command: a torn tail of the append-only file holds all of a write or nothing of it.
-      const id = await aborted(
-        deadline.signal,
-        this.#commands.xadd(this.#stream, "*", "i", write.writeId, "w", payload),
-      );
-      if (id === null) throw new Error("XADD answered nothing");
-      const position = parsePosition(id);
+      const position = await aborted(deadline.signal, this.#stream.add(write.writeId, payload));
+      if (!this.complete.value) {
+        failpoint("append-stored");
+        return { position, entry: undefined, first: undefined };
+      }
       await this.#readBack(position, deadline.signal);
       const entry = this.writes.firstAfter(position - 1n);
       if (entry?.position !== position) throw new Error("the entry was not read back");
+      failpoint("append-stored");
       const first = this.writes.byId(write.writeId);
-      return { entry, first: first && first.position < position ? first : undefined };
+      return { position, entry, first: first && first.position < position ? first : undefined };
     } catch (error) {
       throw this.#appendError(error, write.writeId);
     } finally {
@@ -134,11 +167,13 @@ export class RedisWriteBuffer implements AsyncDisposable {
   }
 
   /**
-   * Resolves when every write that was acknowledged before the call, by any process of the site, is in memory. Answers
-   * false where Redis could not be asked.
+   * Resolves when every write that was acknowledged before the call, by any process of the site, is in memory; waits
+   * for a load that is under way, until the signal. Answers false where Redis could not be asked; then memory is as
+   * it was, or, where `complete` is false, no memory at all.
    */
-  async catchUp(): Promise<boolean> {
-    if (this.part.status.state !== "RUNNING") return false;
+  async catchUp(signal: AbortSignal): Promise<boolean> {
+    if (this.accepting.value && !this.complete.value) await this.#loaded(signal);
+    if (!this.accepting.value) return false;
     using deadline = new Deadline(this.#options.timeoutMs);
     try {
       // A read that begins now sees all that was acknowledged before; one already under way may not.
@@ -159,14 +194,32 @@ export class RedisWriteBuffer implements AsyncDisposable {
 
   /** Sees to it that no position up to this one, which main speaks of, is given again. */
   async neverBelow(position: Position): Promise<void> {
-    if (position > (await this.#generated())) await this.#moveTo(position);
+    const { generated } = await this.#stream.info();
+    if (position <= generated) return;
+    await this.#stream.moveTo(position);
+    await this.#reportLoss(
+      `Redis knows positions up to ${formatPosition(generated)}, the databases up to ${formatPosition(position)}: it was emptied or restored from an older copy, and writes that were acknowledged and not applied by then are lost`,
+    );
   }
 
   /** Removes entries up to the position from the stream and from memory; they must be proven. */
   async trim(to: Position): Promise<void> {
     if (to <= this.writes.forgottenTo) return;
-    await this.#commands.xtrim(this.#stream, "MINID", formatPosition(to + 1n));
-    this.writes.forget(to);
+    failpoint("trim-begin");
+    while (this.writes.forgottenTo < to) {
+      const last = this.writes.after(this.writes.forgottenTo, TRIM_PAGE).at(-1)?.position ?? to;
+      const end = last < to ? last : to;
+      await this.#stream.trim(end);
+      failpoint("trim-middle");
+      this.writes.forget(end);
+    }
+  }
+
+  /** An operator has taken note of the loss. */
+  async acknowledgeLoss(): Promise<void> {
+    await this.#commands.del(this.key("loss"));
+    this.#loss = undefined;
+    this.#changed();
   }
 
   /** Follows the stream until the signal. `knownTo` answers the highest position that the databases speak of. */
@@ -212,91 +265,120 @@ export class RedisWriteBuffer implements AsyncDisposable {
 
   async #open(signal: AbortSignal, knownTo: () => Promise<Position>): Promise<void> {
     this.part.set("RETRYING", "verifying durability");
-    if (!this.#options.allowUnsafe) await verifyDurability(this.#commands, this.#verifiedKey, signal);
-    await this.#restore(await knownTo());
-    this.part.set("RETRYING", "loading the stream");
-    await this.#readToTail();
-    this.#loaded = true;
-    this.part.set("RUNNING");
+    if (!this.#options.allowUnsafe) await verifyDurability(this.#commands, this.key("verified-run-id"), signal);
+    await this.#readMarks();
+    await this.#restore();
+    await this.neverBelow(await knownTo());
     this.accepting.set(true);
+    await this.#load();
+    this.part.set("RUNNING");
   }
 
-  /**
-   * Where Redis came back with less than this process has seen (an older copy, a lost disk), writes what is missing
-   * again, and makes sure that no position is given twice, whatever the clock does.
-   */
-  async #restore(knownTo: Position): Promise<void> {
-    const generated = await this.#generated();
-    if (generated < this.writes.last) {
-      const lost = this.writes.payloadsAfter(generated);
-      this.#options.logger.error(
-        { lost: lost.length, stored: formatPosition(generated), seen: formatPosition(this.writes.last) },
-        "Redis has lost acknowledged writes; those that this process remembers are written again",
-      );
-      for (const { position, writeId, payload } of lost)
-        await this.#commands.xadd(this.#stream, formatPosition(position), "i", writeId, "w", payload);
+  /** Appends are accepted meanwhile, so nothing here may hold the event loop for long. */
+  async #load(): Promise<void> {
+    const { length } = await this.#stream.info();
+    while (!this.complete.value) {
+      this.part.set("RETRYING", `loading the stream: ${this.writes.size} of ${length} writes`);
+      if (await this.#readPage()) this.complete.set(true);
     }
-    if (knownTo > generated && knownTo > this.writes.last) {
-      this.#options.logger.error(
-        { generated: formatPosition(generated), knownTo: formatPosition(knownTo) },
-        "the databases know later writes of this site than Redis does: it was restored from an older copy or emptied, and writes that had not been applied are lost",
-      );
-      await this.#moveTo(knownTo);
+    await this.#readToTail();
+  }
+
+  async #loaded(signal: AbortSignal): Promise<void> {
+    const stop = new AbortController();
+    try {
+      const either = AbortSignal.any([signal, stop.signal]);
+      await Promise.race([
+        this.complete.until((complete) => complete, either),
+        this.accepting.until((accepting) => !accepting, either),
+      ]);
+    } catch {
+      // The caller looks at what there is.
+    } finally {
+      stop.abort();
     }
   }
 
-  /** The last position that the stream has given; START where there is no stream. */
-  async #generated(): Promise<Position> {
-    if ((await this.#commands.exists(this.#stream)) === 0) return START;
-    const info = (await this.#commands.xinfo("STREAM", this.#stream)) as (string | number)[];
-    return parsePosition(String(info[info.indexOf("last-generated-id") + 1]));
+  /** Writes again what this process remembers and Redis came back without (an older copy, a lost disk). */
+  async #restore(): Promise<void> {
+    if (this.complete.value) await this.#readToTail();
+    const lost = await findLost(this.writes, this.#stream);
+    const [first] = lost;
+    if (first) {
+      this.#lost.push(...lost);
+      // Their places may be others now: they are read anew, and until then memory says nothing of what it lacks.
+      this.complete.set(false);
+      this.writes.truncate(first.position - 1n);
+    }
+    if (this.#lost.length === 0) return;
+    await this.#reportLoss(
+      `Redis came back without ${this.#lost.length} writes, from position ${formatPosition(this.#lost[0]?.position ?? START)} on; this process remembers them and writes them again`,
+    );
+    while (this.#lost.length > 0) {
+      this.part.set("RETRYING", `writing again what Redis has lost: ${this.#lost.length} writes`);
+      await Promise.all(this.#lost.slice(0, RESTORE_PAGE).map((entry) => writeAgain(this.#stream, entry)));
+      this.#lost = this.#lost.slice(RESTORE_PAGE);
+      failpoint("restore-middle");
+    }
   }
 
-  /** Later ids of the stream are greater than the position. */
-  async #moveTo(position: Position): Promise<void> {
-    const id = formatPosition(position);
-    if ((await this.#commands.exists(this.#stream)) === 0) {
-      await this.#commands.xadd(this.#stream, id, "m", "positions up to here were used before");
-      await this.#commands.xdel(this.#stream, id);
-    } else await this.#commands.call("XSETID", this.#stream, id);
+  /** The epoch, a new one where Redis has none, and a loss that was not acknowledged yet. */
+  async #readMarks(): Promise<void> {
+    const key = this.key("epoch");
+    await this.#commands.set(key, randomUUID(), "NX").catch(ignoreOutOfMemory);
+    const [epoch, loss] = await this.#commands.mget(key, this.key("loss"));
+    this.#epoch = epoch ?? undefined;
+    if (!loss && this.#lossUnstored) return;
+    const known = this.#loss;
+    this.#loss = loss ? readLoss(loss) : undefined;
+    if (known?.message !== this.#loss?.message) this.#changed();
   }
 
   /** Reads new entries as they come; also notices a connection that stays silent. */
   async #follow(signal: AbortSignal): Promise<void> {
     const { timeoutMs } = this.#options;
     const blockMs = 1_000;
+    let checkAt = performance.now() + CHECK_EVERY_MS;
     while (!signal.aborted) {
-      const answer = this.#reader.xread(
-        "COUNT",
-        PAGE,
-        "BLOCK",
-        blockMs,
-        "STREAMS",
-        this.#stream,
-        formatPosition(this.writes.last),
-      );
-      const silence = AbortSignal.timeout(blockMs + timeoutMs);
-      this.#take((await aborted(AbortSignal.any([signal, silence]), answer)) ?? []);
+      const from = formatPosition(this.writes.last);
+      const answer = this.#reader.xread("COUNT", PAGE, "BLOCK", blockMs, "STREAMS", this.key("writes"), from);
+      using silence = new Deadline(blockMs + timeoutMs);
+      this.#take(readEntries(await aborted(AbortSignal.any([signal, silence.signal]), answer)));
       // The reader's connection alone does not tell whether appends can still be sent.
       if (this.#commands.status !== "ready") throw new Error("the connection to Redis broke");
+      if (performance.now() < checkAt) continue;
+      await this.#checkData();
+      checkAt = performance.now() + CHECK_EVERY_MS;
     }
+  }
+
+  /** Throws where Redis has lost data although its connection stands; opening again then restores it. */
+  async #checkData(): Promise<void> {
+    const known = this.#epoch;
+    const { last } = this.writes;
+    await this.#readMarks();
+    const { generated } = await this.#stream.info();
+    if ((known !== undefined && this.#epoch !== known) || generated < last)
+      throw new OpsDbError("BUFFER_UNAVAILABLE", "Redis has lost data while it was connected; it is being restored");
   }
 
   async #readToTail(): Promise<void> {
-    for (;;) {
-      const page = await this.#commands.xread("COUNT", PAGE, "STREAMS", this.#stream, formatPosition(this.writes.last));
-      this.#take(page ?? []);
-      if (!page || (page[0]?.[1].length ?? 0) < PAGE) return;
+    while (!(await this.#readPage())) {
+      // the next page
     }
   }
 
-  #take(streams: [key: string, items: [id: string, fields: string[]][]][]): void {
+  /** Reads one page behind what is known. Answers whether it was the last. */
+  async #readPage(): Promise<boolean> {
+    const page = await this.#stream.after(this.writes.last, PAGE);
+    this.#take(page);
+    return page.length < PAGE;
+  }
+
+  #take(entries: readonly RawEntry[]): void {
     let moved = false;
-    for (const [id, fields] of streams[0]?.[1] ?? []) {
-      const position = parsePosition(id);
+    for (const { position, writeId, payload } of entries) {
       if (position <= this.writes.last) continue; // read on the other connection already
-      const [, writeId, , payload] = fields;
-      if (fields[0] !== "i" || writeId === undefined || payload === undefined) continue;
       this.writes.add(position, writeId, payload, this.#sending.get(writeId + payload));
       moved = true;
     }
@@ -310,12 +392,22 @@ export class RedisWriteBuffer implements AsyncDisposable {
 
   #full(): OpsDbError | undefined {
     const { maxWrites, maxBytes } = this.#options;
-    if (this.writes.size < maxWrites && this.writes.bytes < maxBytes) return undefined;
+    if (this.fill < 1) return undefined;
     return new OpsDbError(
       "BUFFER_FULL",
       `the buffer holds ${this.writes.size} writes and ${this.writes.bytes} bytes; its limits are ${maxWrites} and ${maxBytes}`,
       { retryAfterMs: 5_000 },
     );
+  }
+
+  /** Loudly: in the log, in the status, and in Redis, so that a restart does not hide it. */
+  async #reportLoss(message: string): Promise<void> {
+    this.#options.logger.error({}, message);
+    this.#loss = { at: new Date(), message };
+    this.#changed();
+    this.#lossUnstored = true;
+    await this.#commands.set(this.key("loss"), JSON.stringify(this.#loss)).catch(ignoreOutOfMemory);
+    this.#lossUnstored = false;
   }
 
   #refuse(error: unknown): void {
@@ -333,7 +425,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
   #appendError(error: unknown, writeId: string): OpsDbError {
     if (error instanceof OpsDbError) return error;
     const text = errorText(error);
-    if (text.startsWith("OOM"))
+    if (isOutOfMemory(error))
       return new OpsDbError("BUFFER_FULL", "Redis is out of memory", { retryAfterMs: 5_000, cause: error });
     return new OpsDbError(
       "BUFFER_UNAVAILABLE",
@@ -347,6 +439,17 @@ export class RedisWriteBuffer implements AsyncDisposable {
     this.#commands.disconnect();
     this.#reader.disconnect();
   }
+}
+
+/** Marks can wait until there is room; what matters is the stream. */
+function ignoreOutOfMemory(error: unknown): undefined {
+  if (isOutOfMemory(error)) return undefined;
+  throw error;
+}
+
+function readLoss(text: string): DataLoss {
+  const { at, message } = JSON.parse(text) as { at: string; message: string };
+  return { at: new Date(at), message };
 }
 
 function errorText(error: unknown): string {

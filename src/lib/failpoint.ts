@@ -18,7 +18,7 @@ export type Failpoint =
   | "proof-seen"
   /** Proven writes are about to leave the stream. */
   | "trim-begin"
-  /** Some of them have left the stream, and all are still in memory. */
+  /** They, or the first of many, have left the stream, and are still in memory. */
   | "trim-middle"
   /** Redis has lost writes, and some of them were written again. */
   | "restore-middle";

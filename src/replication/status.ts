@@ -44,6 +44,8 @@ export interface BufferStatus {
   maxWrites: number;
   maxBytes: number;
   lastPosition?: Position;
+  /** Redis is known to have lost what it had confirmed; until an operator acknowledges it. */
+  loss?: { at: Date; message: string };
 }
 
 export interface ProcessorStatus {

@@ -27,6 +27,7 @@ export class HealthReport {
     const names = {
       "": serving,
       "opsdb.v1.WriteService": write,
+      "opsdb.v1.WriteService/headroom": headroom(write),
       "opsdb.v1.QueryService": query,
       "opsdb.v1.ReplicationService": replication,
       "opsdb.v1.CatalogService": this.#catalog(),
@@ -70,6 +71,11 @@ export class HealthReport {
 }
 
 const serving: Health = { serving: true };
+
+/** Turns before writes are refused, for whoever wants to be warned. */
+function headroom(write: Health): Health {
+  return write.serving && write.degraded !== undefined ? { serving: false, reason: write.degraded } : write;
+}
 
 export function shuttingDown(): OpsDbError {
   return new OpsDbError("SHUTTING_DOWN", "the server is shutting down", { retryAfterMs: 1000 });

@@ -154,6 +154,7 @@ test("health follows the site, by the name of each service", async () => {
     "opsdb.v1.QueryService",
     "opsdb.v1.ReplicationService",
     "opsdb.v1.WriteService",
+    "opsdb.v1.WriteService/headroom",
   ]);
   await expect(check("nobody")).rejects.toThrow("not_found");
 });

@@ -20,14 +20,15 @@ interface Question {
 export async function checkAgainstMergedView(options: {
   pool: pg.Pool;
   catalog: Catalog;
-  pending: BufferedWrites;
+  /** undefined: not all of them are known, so that nothing can be said of any row. */
+  pending: BufferedWrites | undefined;
   requested: RequestedWrite;
   write: Write;
   signal: AbortSignal;
 }): Promise<{ known: boolean }> {
   const { pool, catalog, pending, requested, write, signal } = options;
   // Memory before the replica: a write that leaves memory in between is on the replica by then.
-  const questions = openQuestions(catalog, pending, requested, write);
+  const questions = pending ? openQuestions(catalog, pending, requested, write) : [];
   if (questions.length === 0 && requested.fresh) return { known: false };
 
   const values: unknown[] = [write.writeId];

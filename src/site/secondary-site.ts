@@ -37,6 +37,10 @@ import { determinedRows, writtenRows } from "./written-row.ts";
 /** Asking the replica while a write waits to be accepted must not hold it up for long: G7. */
 const CHECK_MS = 250;
 const PROBES = 8;
+/** While the buffer is still being read, a write whose id may be in it waits this long for it, milliseconds. */
+const LOOK_FOR_ID_MS = 500;
+/** Longest wait of GetWrite for a buffer that is still being read, milliseconds. */
+const LOOK_FOR_OUTCOME_MS = 10_000;
 const TRIM_EVERY_MS = 1_000;
 const STATUS_EVERY_MS = 50;
 
@@ -168,16 +172,24 @@ export class SecondarySite implements Site {
     const refusal = this.#buffer.refusal;
     if (refusal) throw refusal;
 
-    const { write, known } = await this.#check(requested);
+    if (!requested.fresh && !this.#buffer.complete.value) {
+      using deadline = new Deadline(LOOK_FOR_ID_MS);
+      await this.#buffer.catchUp(AbortSignal.any([options.signal, deadline.signal]));
+      const read = this.#buffer.writes.byId(requested.writeId);
+      if (read) return await this.#acknowledgeAgain(requested, read, options);
+    }
+    const { write, known } = await this.#checkUpToDate(requested);
     if (known) return await this.#acknowledgeFromLedger(requested, write);
-    const { entry, first } = await this.#buffer.append(write);
+    const { position, entry, first } = await this.#buffer.append(write);
     // Somebody else of this site was faster with the same id: the order of the stream decides which write it is.
     if (first) return await this.#acknowledgeAgain(requested, first, options);
-    return await this.#acknowledge(entry, options, false);
+    if (entry) return await this.#acknowledge(entry, options, false);
+    return await this.#acknowledgeUnread(write, position, options);
   }
 
   async getWrite(writeId: string): Promise<WriteStatus> {
-    const complete = await this.#readBuffer();
+    using deadline = new Deadline(LOOK_FOR_OUTCOME_MS);
+    const complete = this.#buffer.writes.byId(writeId) !== undefined || (await this.#readBuffer(deadline.signal));
     const entry = this.#buffer.writes.byId(writeId);
     if (entry) return this.#statusOf(entry);
     const local = await this.#ledger(this.#probe, writeId).catch((error: unknown) => error as OpsDbError);
@@ -223,7 +235,9 @@ export class SecondarySite implements Site {
       known.table(query.table, "table");
       return known;
     });
-    const bufferRead = query.consistency === "merged" ? await this.#readBuffer() : true;
+    using deadline = new Deadline(timeoutMs);
+    const waiting = AbortSignal.any([signal, deadline.signal]);
+    const bufferRead = query.consistency === "merged" ? await this.#readBuffer(waiting) : true;
     if (query.token.length > 0) await withinDeadline(timeoutMs, signal, (waiting) => this.#fresh(query, waiting));
     const atMain = query.consistency === "main";
     const reader = query.consistency === "merged" ? this.#merged : this.#plain;
@@ -273,13 +287,28 @@ export class SecondarySite implements Site {
     await Promise.all([this.#local.end(), this.#probe.end(), this.#main.end()]);
   }
 
-  /** Answers whether memory is up to date with the stream. Throws while the stream was never read. */
-  async #readBuffer(): Promise<boolean> {
-    const complete = await this.#buffer.catchUp();
-    if (this.#buffer.loaded) return complete;
+  /**
+   * Answers whether memory is up to date with the stream; waits for a load that is under way, until the signal. Throws
+   * where the stream was not read to its end.
+   */
+  async #readBuffer(signal: AbortSignal): Promise<boolean> {
+    const upToDate = await this.#buffer.catchUp(signal);
+    if (this.#buffer.complete.value) return upToDate;
     throw new OpsDbError("BUFFER_UNAVAILABLE", `the buffer has not been read yet: ${this.#buffer.part.status.reason}`, {
       retryAfterMs: 1_000,
     });
+  }
+
+  /** What another process of the site has just acknowledged may not be in memory yet: no row is missed because of that. */
+  async #checkUpToDate(requested: RequestedWrite): Promise<{ write: Write; known: boolean }> {
+    try {
+      return await this.#check(requested);
+    } catch (error) {
+      if (!(error instanceof OpsDbError) || !["ROW_EXISTS", "ROW_NOT_FOUND"].includes(error.reason)) throw error;
+      using deadline = new Deadline(CHECK_MS);
+      if (!(await this.#buffer.catchUp(deadline.signal))) throw error;
+      return await this.#check(requested);
+    }
   }
 
   async #check(requested: RequestedWrite): Promise<{ write: Write; known: boolean }> {
@@ -298,7 +327,7 @@ export class SecondarySite implements Site {
       const { known } = await checkAgainstMergedView({
         pool: this.#probe,
         catalog,
-        pending: this.#buffer.writes,
+        pending: this.#buffer.complete.value ? this.#buffer.writes : undefined,
         requested,
         write,
         signal: deadline.signal,
@@ -325,6 +354,27 @@ export class SecondarySite implements Site {
       ),
       waitTimedOut: !reached,
       duplicate,
+    };
+  }
+
+  /** Stored while the stream is still being read: only once it was read, more can be told than that. */
+  async #acknowledgeUnread(write: Write, position: Position, options: WriteOptions): Promise<WriteAck> {
+    const { writeId } = write;
+    if (options.waitFor !== "ACCEPTED") {
+      const started = performance.now();
+      using deadline = new Deadline(options.waitMs);
+      await this.#buffer.catchUp(AbortSignal.any([options.signal, deadline.signal]));
+      options.signal.throwIfAborted();
+      const entry = this.#buffer.writes.byId(writeId);
+      const waitMs = options.waitMs - (performance.now() - started);
+      if (entry) return await this.#acknowledge(entry, { ...options, waitMs }, entry.position !== position);
+    }
+    return {
+      status: { writeId, state: "ACCEPTED", site: this.name, position },
+      rows: writtenRows(this.catalog(), write),
+      token: this.#token(position),
+      waitTimedOut: options.waitFor !== "ACCEPTED",
+      duplicate: false,
     };
   }
 
@@ -429,7 +479,7 @@ export class SecondarySite implements Site {
       const crowded = size > maxWrites / 2 || bytes > maxBytes / 2;
       // While main does not answer nothing says that it will not come back older than it was.
       if (!crowded && this.#mainWatch.part.status.state !== "RUNNING") continue;
-      const to = this.#buffer.writes.trimmableTo(crowded ? Number.POSITIVE_INFINITY : Date.now() - retentionMs);
+      const to = this.#buffer.writes.trimmableTo(crowded ? Number.POSITIVE_INFINITY : performance.now() - retentionMs);
       await this.#buffer
         .trim(to)
         .catch((error: unknown) => this.#logger.warn({ error }, "the buffer could not be trimmed"));

@@ -34,7 +34,8 @@ export function secondaryStatus(site: string, parts: SecondaryParts): Replicatio
       retainedWrites: writes.size,
       bytes: writes.bytes,
       ...(oldest === undefined ? {} : { oldestAt: oldest.acceptedAt }),
-      alarm: alarm(Math.max(writes.size / maxWrites, writes.bytes / maxBytes)),
+      ...(buffer.loss === undefined ? {} : { loss: buffer.loss }),
+      alarm: alarm(buffer.fill),
       maxWrites,
       maxBytes,
       ...(writes.last === START ? {} : { lastPosition: writes.last }),
@@ -52,10 +53,10 @@ export function secondaryHealth(
   catalogRead: boolean,
 ): Record<"write" | "query" | "replication", Health> {
   const unread = catalogRead ? undefined : "the catalog has not been read yet";
-  const unloaded = buffer.loaded ? undefined : "the buffer has not been read yet";
+  const unloaded = buffer.complete.value ? undefined : `the buffer has not been read yet: ${buffer.part.status.reason}`;
   const away = local.state === "RUNNING" ? undefined : `the local database does not answer: ${local.reason}`;
   return {
-    write: healthOf(buffer.refusal?.message ?? unread),
+    write: writeHealth(buffer.refusal?.message ?? unread, buffer.fill),
     query: healthOf(away ?? unread ?? unloaded),
     replication: { serving: true },
   };
@@ -63,6 +64,16 @@ export function secondaryHealth(
 
 function healthOf(reason: string | undefined): Health {
   return reason === undefined ? { serving: true } : { serving: false, reason };
+}
+
+/** Degraded before it is full, while there is time to do something about it. */
+function writeHealth(refusal: string | undefined, fill: number): Health {
+  const health = healthOf(refusal);
+  if (!health.serving || alarm(fill) !== "CRITICAL") return health;
+  return {
+    serving: true,
+    degraded: `the buffer is ${Math.floor(fill * 100)}% full; when it is full, writes are refused`,
+  };
 }
 
 function alarm(fill: number): AlarmLevel {

@@ -23,6 +23,11 @@ const measures: { name: string; help: string; read: (status: ReplicationStatus) 
     read: (s) => s.buffer && (s.buffer.oldestAt ? (Date.now() - s.buffer.oldestAt.getTime()) / 1_000 : 0),
   },
   {
+    name: "opsdb_buffer_loss",
+    help: "1 while Redis is known to have lost confirmed writes and nobody has acknowledged it",
+    read: (s) => s.buffer && (s.buffer.loss ? 1 : 0),
+  },
+  {
     name: "opsdb_processor_applied_writes",
     help: "Writes applied since the process started",
     read: (s) => s.processor?.appliedWrites,

@@ -38,8 +38,8 @@ export interface QueryOptions {
   signal: AbortSignal;
 }
 
-/** Whether a service of the site can do its work, and why not. */
-export type Health = { serving: true } | { serving: false; reason: string };
+/** Whether a service of the site can do its work, and why not; degraded: it can, but not for long. */
+export type Health = { serving: true; degraded?: string } | { serving: false; reason: string };
 
 /**
  * What one process does for its site: the one difference between the main site and a secondary site. Nothing outside

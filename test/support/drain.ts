@@ -58,7 +58,7 @@ export async function openDrain(options: DrainOptions): Promise<Drain> {
     changed: () => {},
     ...options.processor,
   });
-  while (buffer.refusal) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (buffer.refusal || !buffer.complete.value) await new Promise((resolve) => setTimeout(resolve, 5));
   return {
     buffer,
     processor,
