@@ -34,6 +34,11 @@ export class ApiServer implements AsyncDisposable {
     return `http://${this.grpc}`;
   }
 
+  /** Of the process that was started last. */
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
   get running(): boolean {
     return this.#child?.running ?? false;
   }
