@@ -8,9 +8,12 @@ export interface DatabaseAddress {
   user: string;
   password: string | undefined;
   database: string;
-  /** Milliseconds until a connection attempt, or an unanswered statement, is given up. */
+  /** Milliseconds until an unanswered statement is given up; and a connection attempt, if not before. */
   timeoutMs: number;
 }
+
+/** The longest attempt to connect, milliseconds: one that began while the link was cut must not outlast the cut by much. */
+const ATTEMPT_MS = 5_000;
 
 /** All values arrive as PostgreSQL's text forms: exact for every type, and decoded once, where they leave the service. */
 const textTypes = { getTypeParser: () => (value: string | Buffer) => value } as unknown as pg.CustomTypesConfig;
@@ -42,7 +45,7 @@ function clientConfig(address: DatabaseAddress, session: SessionOptions): pg.Cli
     password: address.password,
     database: address.database,
     application_name: session.applicationName,
-    connectionTimeoutMillis: address.timeoutMs,
+    connectionTimeoutMillis: Math.min(address.timeoutMs, ATTEMPT_MS),
     keepAlive: true,
     keepAliveInitialDelayMillis: 5_000,
     types: textTypes,
@@ -52,10 +55,19 @@ function clientConfig(address: DatabaseAddress, session: SessionOptions): pg.Cli
   };
 }
 
+/** A pool's own time limit is that of waiting for a connection to be free as well; an attempt to connect has less. */
+class PoolClient extends pg.Client {
+  constructor(config?: pg.ClientConfig) {
+    super({ ...config, connectionTimeoutMillis: Math.min(config?.connectionTimeoutMillis ?? ATTEMPT_MS, ATTEMPT_MS) });
+  }
+}
+
 /** A pool whose idle connections may break without taking the process with them: the next user gets a new one. */
 export function createPool(address: DatabaseAddress, session: SessionOptions, size: number): pg.Pool {
   const pool = new pg.Pool({
     ...clientConfig(address, session),
+    connectionTimeoutMillis: address.timeoutMs,
+    Client: PoolClient,
     max: size,
     idleTimeoutMillis: 60_000,
   });
