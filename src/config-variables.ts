@@ -93,7 +93,7 @@ export const variables: readonly Variable[] = [
     description: "Transactions on their way to main at once.",
   },
   {
-    ...integer("PROCESSOR_LEASE_MS", 10_000, [100, 3_600_000]),
+    ...integer("PROCESSOR_LEASE_MS", 5_000, [100, 3_600_000]),
     group: "Processor and tracking",
     description: "How long a processor that falls silent keeps its lease.",
   },

@@ -45,7 +45,7 @@ test("a secondary site has a buffer and a processor with documented defaults", (
     type: "secondary",
     redisUrl: secondary.REDIS_URL,
     buffer: { maxWrites: 1_000_000, maxBytes: 1_073_741_824, retentionMs: 600_000, allowUnsafe: false },
-    processor: { batchWrites: 500, batchBytes: 1_048_576, inFlight: 16, leaseMs: 10_000 },
+    processor: { batchWrites: 500, batchBytes: 1_048_576, inFlight: 16, leaseMs: 5_000 },
   });
   expect(config.local).toMatchObject({ host: "127.0.0.1", port: 5432, user: "reader", password: undefined });
 });
