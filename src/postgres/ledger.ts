@@ -1,8 +1,14 @@
 import { formatPosition, type Position, parsePosition } from "../position.ts";
 import type { Rejection, Write } from "../write.ts";
 import type { Statement } from "./connection.ts";
+import { errorRules } from "./sqlstate.ts";
 
 /** The statements on opsdb.ledger and opsdb.cursor: one function each. */
+
+/** What parseLedgerRow reads, in its order. */
+const columns = ["write_id", "site", "position", "payload_hash", "outcome", "error", "applied_at"];
+
+const rules = JSON.stringify(errorRules);
 
 /** Makes the caller the one processor of the site: later transactions of any other fail. Answers (position, token). */
 export function takeCursor(site: string): Statement {
@@ -41,28 +47,51 @@ export function insertApplied(
   };
 }
 
-/** The ledger row of a rejected write, with what it wanted to do, so that it can be looked at and retried. */
-export function insertRejected(site: string, position: Position, write: Write, rejection: Rejection): Statement {
+/** What the main database is to do about one write. */
+export type Attempt =
+  /** To try the statements, each of which finds its values in $1, a jsonb array. */
+  | { statements: readonly { text: string; values: readonly unknown[]; mutation: number }[] }
+  /** To reject it for this. */
+  | { refusal: Rejection };
+
+/**
+ * Applies one write with its ledger row, or rejects it: its ledger row then has what it wanted to do, so that it can be
+ * looked at and retried. Fails for reasons that are not the write's. Read the answer with parseDecision.
+ */
+export function decideWrite(site: string, position: Position, write: Write, attempt: Attempt): Statement {
   return {
-    text: `insert into opsdb.ledger (write_id, site, position, payload_hash, outcome, error, payload)
-      values ($1, $2, $3, $4, 'REJECTED', $5, $6)`,
+    name: "opsdb_decide_write",
+    text: `select d.known, ${columns.map((column) => `(d.decided).${column}`).join(", ")}
+      from opsdb.decide_write($1, $2, $3, $4, $5, $6, $7, $8) d`,
     values: [
-      write.writeId,
       site,
+      write.writeId,
       formatPosition(position),
       Buffer.from(write.payloadHash),
-      JSON.stringify(rejection),
       JSON.stringify(write.mutations),
+      "statements" in attempt ? JSON.stringify(attempt.statements) : null,
+      "refusal" in attempt ? JSON.stringify(attempt.refusal) : null,
+      rules,
     ],
   };
 }
 
-/** Answers (write_id, site, position, payload_hash, outcome, error, applied_at) of those that exist. */
+/** What main says of one write: its ledger row, and whether the id had that row before. */
+export interface Decision {
+  known: boolean;
+  row: LedgerRow;
+}
+
+/** Reads the answer of decideWrite. */
+export function parseDecision([known, ...row]: readonly (string | null)[]): Decision {
+  return { known: known === "t", row: parseLedgerRow(row) };
+}
+
+/** Answers the ledger rows of those that exist. Read them with parseLedgerRow. */
 export function readLedger(writeIds: readonly string[]): Statement {
   return {
     name: "opsdb_read_ledger",
-    text: `select write_id, site, position, payload_hash, outcome, error, applied_at
-      from opsdb.ledger where write_id = any($1::uuid[])`,
+    text: `select ${columns.join(", ")} from opsdb.ledger where write_id = any($1::uuid[])`,
     values: [writeIds],
   };
 }
@@ -77,7 +106,7 @@ export interface LedgerRow {
   appliedAt: Date;
 }
 
-/** Reads a row of readLedger. */
+/** Reads a row of the ledger. */
 export function parseLedgerRow(row: readonly (string | null)[]): LedgerRow {
   const [writeId, site, position, hash, outcome, error, appliedAt] = row;
   return {

@@ -27,44 +27,37 @@ export function classify(error: unknown): ErrorClass {
   return transient.test(code) ? "transient" : "permanent";
 }
 
+// By SQLSTATE, or by its class, or by nothing. A primary key tells that the row exists; its constraint has this ending
+// unless somebody named it.
+const reasonsByState: Record<string, Reason> = {
+  OD002: "ROW_NOT_FOUND",
+  OD003: "PRECONDITION_FAILED",
+  "23502": "NOT_NULL_VIOLATION",
+  "23503": "FOREIGN_KEY_VIOLATION",
+  "23505_pkey": "ROW_EXISTS",
+  "23505": "UNIQUE_VIOLATION",
+  "23514": "CHECK_VIOLATION",
+  "42883": "INVALID_OPERATOR",
+  "42P01": "TABLE_NOT_FOUND",
+  "42703": "COLUMN_NOT_FOUND",
+  "22": "INVALID_VALUE",
+  "": "DATABASE_REFUSED",
+};
+
+/** The same table for the main database, where it decides a write (sql/002_decide_write.sql). */
+export const errorRules = { retried: `${unknown.source}|${transient.source}`, reasons: reasonsByState };
+
 /** The reason of a permanent error, as in the proto's ErrorReason. */
 function reasonOf(error: unknown): Reason {
   const code = sqlstateOf(error) ?? "";
-  const constraint = error instanceof pg.DatabaseError ? error.constraint : undefined;
-  switch (code) {
-    case "OD002":
-      return "ROW_NOT_FOUND";
-    case "OD003":
-      return "PRECONDITION_FAILED";
-    case "23502":
-      return "NOT_NULL_VIOLATION";
-    case "23503":
-      return "FOREIGN_KEY_VIOLATION";
-    case "23505":
-      return constraint?.endsWith("_pkey") ? "ROW_EXISTS" : "UNIQUE_VIOLATION";
-    case "23514":
-      return "CHECK_VIOLATION";
-    case "42883":
-      return "INVALID_OPERATOR";
-    case "42P01":
-      return "TABLE_NOT_FOUND";
-    case "42703":
-      return "COLUMN_NOT_FOUND";
-    case "25006":
-      return "LOCAL_READ_ONLY";
-  }
-  return code.startsWith("22") ? "INVALID_VALUE" : "DATABASE_REFUSED";
+  const key = error instanceof pg.DatabaseError && error.constraint?.endsWith("_pkey") ? `${code}_pkey` : code;
+  return reasonsByState[key] ?? reasonsByState[code] ?? reasonsByState[code.slice(0, 2)] ?? "DATABASE_REFUSED";
 }
 
 /** A permanent error as it is kept in the ledger and shown to callers. */
-export function rejectionOf(error: unknown, mutation?: number): Rejection {
+export function rejectionOf(error: unknown): Rejection {
   const sqlstate = sqlstateOf(error);
-  return {
-    reason: reasonOf(error),
-    message: messageOf(error),
-    ...(sqlstate === undefined ? {} : { sqlstate }),
-    ...(mutation === undefined ? {} : { mutation }),
-  };
+  return { reason: reasonOf(error), message: messageOf(error), ...(sqlstate === undefined ? {} : { sqlstate }) };
 }
 
 /** What went wrong, in words that name no connection secrets. */

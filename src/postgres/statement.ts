@@ -11,7 +11,7 @@ export function unnest(alias: string, columns: number, firstParameter: number): 
 const names = new Map<string, string>();
 
 /** A statement that is prepared once for each connection, under a name made from its text. */
-export function named(text: string, values: unknown[]): Statement {
+export function named(text: string, values: unknown[]): Required<Statement> {
   let name = names.get(text);
   if (name === undefined) {
     name = `opsdb_${createHash("sha256").update(text).digest("hex").slice(0, 24)}`;

@@ -1,11 +1,11 @@
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
-import type { Catalog } from "../catalog/catalog.ts";
+import { failpoint } from "../lib/failpoint.ts";
 import { type Lsn, parseLsn } from "../lsn.ts";
 import type { Position } from "../position.ts";
 import type { PipelinedConnection, Statement, StatementResult } from "../postgres/connection.ts";
-import { advanceCursor, insertApplied, insertRejected } from "../postgres/ledger.ts";
+import { advanceCursor, decideWrite, insertApplied } from "../postgres/ledger.ts";
 import type { Rejection } from "../write.ts";
-import { type Effect, type EffectStatement, effectStatements } from "./effects.ts";
+import type { EffectStatement } from "./effects.ts";
 
 /** Which processor, of which site, applies. */
 export interface Applier {
@@ -14,85 +14,121 @@ export interface Applier {
   token: string;
 }
 
-/** Consecutive writes of the site's order that are applied in one transaction. */
+/** Consecutive writes of the site's order that are one transaction. */
 export interface Batch {
   /** Where the cursor must be before. */
   from: Position;
   entries: readonly BufferedWrite[];
+  /**
+   * Where main decides each write by itself: the entry that each of the statements is for. Otherwise the batch is applied
+   * whole or not at all.
+   */
+  decides?: readonly BufferedWrite[];
+  statements: readonly Statement[];
 }
 
 export interface Committed {
   lsn: Lsn;
   at: Date;
+  /** One for each of the batch's statements. */
+  answers: readonly StatementResult[];
 }
 
 /**
  * Committed, or the first error, which then undid the whole batch, or, on a broken connection, left its outcome unknown;
- * with what the failed statement was to do, where it was one of the writes' own.
+ * with the index of the statement that failed, where it was one of the batch's own.
  */
-export type Outcome = { committed: Committed } | { error: unknown; effects?: readonly Effect[] };
+export type Outcome = { committed: Committed } | Failure;
+
+export interface Failure {
+  error: unknown;
+  statement?: number;
+}
 
 /** Where the cursor is after the batch. */
-export function batchEnd({ from, entries }: Batch): Position {
+export function batchEnd({ from, entries }: Pick<Batch, "from" | "entries">): Position {
   return entries.at(-1)?.position ?? from;
 }
 
-/**
- * Applies a batch: all statements are sent at once, none waits for an answer. Throws what the catalog says against it;
- * then nothing was sent.
- */
-export async function applyBatch(applier: Applier, catalog: Catalog, batch: Batch): Promise<Outcome> {
-  const applied = batch.entries.filter(({ duplicateOf }) => duplicateOf === undefined);
-  const statements: (Statement | EffectStatement)[] = [];
-  if (applied.length > 0)
-    statements.push(insertApplied(applier.site, applied), ...effectStatements(catalog, effectsOf(applied)));
-  return await inTransaction(applier, batch, statements);
+/** A batch that is applied as a whole. Entries whose id came before do nothing. */
+export function applyBatch(
+  site: string,
+  from: Position,
+  entries: readonly BufferedWrite[],
+  effects: readonly EffectStatement[],
+): Batch {
+  const applied = entries.filter(({ duplicateOf }) => duplicateOf === undefined);
+  return { from, entries, statements: applied.length === 0 ? [] : [insertApplied(site, applied), ...effects] };
 }
 
-/** Decides a write that main refuses for good: its ledger row says so, and nothing else happens. */
-export async function rejectWrite(applier: Applier, batch: Batch, rejection: Rejection): Promise<Committed> {
-  const statements = batch.entries.map(({ position, write }) =>
-    insertRejected(applier.site, position, write, rejection),
-  );
-  return committed(await inTransaction(applier, batch, statements));
+/** A batch in which main decides each write by itself: tries its effects, or rejects it where a rejection is given. */
+export function decideBatch(
+  site: string,
+  from: Position,
+  attempts: ReadonlyMap<BufferedWrite, readonly EffectStatement[] | Rejection>,
+): Batch {
+  const decides = [...attempts].filter(([{ duplicateOf }]) => duplicateOf === undefined);
+  return {
+    from,
+    entries: [...attempts.keys()],
+    decides: decides.map(([entry]) => entry),
+    statements: decides.map(([{ position, write }, attempt]) =>
+      decideWrite(
+        site,
+        position,
+        write,
+        "reason" in attempt ? { refusal: attempt } : { statements: attempt.map(withOneParameter) },
+      ),
+    ),
+  };
 }
 
-/** Moves the cursor past a write whose ledger row exists already: it took effect before, under another position. */
-export async function skipWrite(applier: Applier, batch: Batch): Promise<Committed> {
-  return committed(await inTransaction(applier, batch, []));
-}
-
-function* effectsOf(entries: readonly BufferedWrite[]): Generator<Effect> {
-  for (const { write } of entries) for (const [index, mutation] of write.mutations.entries()) yield { mutation, index };
-}
-
-function committed(outcome: Outcome): Committed {
-  if ("error" in outcome) throw outcome.error;
-  return outcome.committed;
-}
-
-async function inTransaction(
-  { connection, site, token }: Applier,
-  batch: Batch,
-  effects: readonly (Statement | EffectStatement)[],
-): Promise<Outcome> {
-  const statements: (Statement | EffectStatement)[] = [
+/** Sends all statements at once; none waits for an answer. */
+export async function sendBatch({ connection, site, token }: Applier, batch: Batch): Promise<Outcome> {
+  failpoint("batch-taken");
+  const before: Statement[] = [
     { name: "opsdb_begin", text: "begin" },
     advanceCursor(site, token, batch.from, batchEnd(batch)), // first, so that a stale batch does no work: G2, G3
-    ...effects,
+  ];
+  const statements: Statement[] = [
+    ...before,
+    ...batch.statements,
     { name: "opsdb_commit", text: "commit" },
     // After the COMMIT and by the write LSN: what a standby has replayed up to there shows the batch.
     { name: "opsdb_lsn", text: "select pg_current_wal_lsn(), extract(epoch from clock_timestamp())" },
   ];
-  const answers = await Promise.allSettled(statements.map((statement) => connection.query(statement)));
+  const middle = statements.length >> 1;
+  const answers = await Promise.allSettled(
+    statements.map((statement, i) => {
+      if (i === middle) failpoint("batch-applying");
+      return connection.query(statement);
+    }),
+  );
   const results: StatementResult[] = [];
   for (const [i, answer] of answers.entries()) {
-    const statement = statements[i];
     if (answer.status === "fulfilled") results.push(answer.value);
-    else if (statement && "effects" in statement) return { error: answer.reason, effects: statement.effects };
-    else return { error: answer.reason };
+    else {
+      const statement = i - before.length;
+      return { error: answer.reason, ...(batch.statements[statement] === undefined ? {} : { statement }) };
+    }
   }
   if (results.at(-2)?.command !== "COMMIT") return { error: new Error("the transaction was not committed") };
   const [lsn, seconds] = results.at(-1)?.rows[0] ?? [];
-  return { committed: { lsn: parseLsn(lsn ?? ""), at: new Date(Number(seconds) * 1_000) } };
+  return {
+    committed: {
+      lsn: parseLsn(lsn ?? ""),
+      at: new Date(Number(seconds) * 1_000),
+      answers: results.slice(before.length, -2),
+    },
+  };
+}
+
+/** The statement with all its values in one parameter, $1: a jsonb array. Names and strings in its text stay as they are. */
+function withOneParameter({ text, values, mutation }: EffectStatement) {
+  const changed = text.replace(/"[^"]*"|'[^']*'|\$(\d+)(::text\[\])?/g, (whole, number?: string, array?: string) => {
+    if (number === undefined) return whole;
+    const index = Number(number) - 1;
+    return array === undefined ? `($1 ->> ${index})` : `array(select jsonb_array_elements_text($1 -> ${index}))`;
+  });
+  return { text: changed, values, mutation };
 }

@@ -1,3 +1,4 @@
+import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import { type Catalog, type Column, columnOf, keyColumns, type Table } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
 import type { Statement } from "../postgres/connection.ts";
@@ -12,9 +13,9 @@ export interface Effect {
   index: number;
 }
 
-/** One statement and the effects that it carries. */
-export interface EffectStatement extends Statement {
-  effects: readonly Effect[];
+/** One statement, and the index of the first mutation that it carries. */
+export interface EffectStatement extends Required<Statement> {
+  mutation: number;
 }
 
 /**
@@ -42,13 +43,21 @@ export function effectStatements(catalog: Catalog, effects: Iterable<Effect>): E
     for (const precondition of mutation.preconditions)
       statements.push({
         ...preconditionStatement(tableOf(catalog, mutation), mutation.key, precondition),
-        effects: [effect],
+        mutation: effect.index,
       });
     run.push(effect);
     keys.add(key);
   }
   flush();
   return statements;
+}
+
+/** The effects of the entries that are the first with their id, in order. */
+export function* effectsOf(entries: readonly BufferedWrite[]): Generator<Effect> {
+  for (const { duplicateOf, write } of entries) {
+    if (duplicateOf !== undefined) continue;
+    for (const [index, mutation] of write.mutations.entries()) yield { mutation, index };
+  }
 }
 
 /** One mutation that answers the whole row as text, in the table's order; no row where it met none. */
@@ -59,7 +68,11 @@ export function returningStatement(table: Table, mutation: Mutation): Statement 
 }
 
 /** Fails with OD003 unless the precondition holds; locks the row until the end of the transaction. */
-export function preconditionStatement(table: Table, key: readonly TextValue[], precondition: Precondition): Statement {
+export function preconditionStatement(
+  table: Table,
+  key: readonly TextValue[],
+  precondition: Precondition,
+): Required<Statement> {
   const values: TextValue[] = [...key];
   let where = keyColumns(table)
     .map((column, i) => `t.${quote(column.name)} = $${i + 1}::text::${column.type.cast}`)
@@ -89,16 +102,11 @@ function runStatement(table: Table, run: readonly Effect[]): EffectStatement {
     table,
     run.map(({ mutation }) => mutation),
   );
-  const operation = run[0]?.mutation.operation;
-  if (operation !== "update") return { ...named(text, values), effects: run };
+  const mutation = run[0]?.index ?? 0;
+  if (run[0]?.mutation.operation !== "update") return { ...named(text, values), mutation };
   // An update of a row that does not exist is an error, not nothing.
-  return {
-    ...named(
-      `with updated as (${text} returning 1) select opsdb.expect_rows(count(*), $${values.length + 1}) from updated`,
-      [...values, run.length],
-    ),
-    effects: run,
-  };
+  const counted = `with updated as (${text} returning 1) select opsdb.expect_rows(count(*), $${values.length + 1}::bigint) from updated`;
+  return { ...named(counted, [...values, run.length]), mutation };
 }
 
 function effectSql(table: Table, run: readonly Mutation[]): { text: string; values: unknown[] } {

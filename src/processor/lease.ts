@@ -2,9 +2,11 @@ import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 
 // KEYS[1] string: the holder. ARGV[1] holder, ARGV[2] milliseconds. Answers 1 where the caller holds the lease afterwards.
+// Renewing needs no memory, so that Redis does it although it has none left.
 const TAKE = `
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
+if holder == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+if holder then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1`;
 
@@ -29,7 +31,10 @@ export class Lease {
     this.#leaseMs = leaseMs;
   }
 
-  /** Takes or renews it. Answers false while another process holds it; rejects while Redis is away. */
+  /**
+   * Takes or renews it. Answers false while another process holds it; rejects while Redis is away, and with a ReplyError
+   * where Redis refuses.
+   */
   async take(): Promise<boolean> {
     return (await this.#redis.eval(TAKE, 1, this.#key, this.#holder, this.#leaseMs)) === 1;
   }

@@ -1,3 +1,4 @@
+import { ReplyError } from "ioredis";
 import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
 import { settle } from "../buffer/settle.ts";
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
@@ -5,11 +6,12 @@ import type { Catalog } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
 import { aborted, sleep } from "../lib/abort.ts";
 import { Backoff } from "../lib/backoff.ts";
+import { failpoint } from "../lib/failpoint.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
 import { formatPosition, type Position, parsePosition, START } from "../position.ts";
 import { connectPipelined, type DatabaseAddress, type PipelinedConnection } from "../postgres/connection.ts";
-import { type LedgerRow, parseLedgerRow, readLedger, takeCursor } from "../postgres/ledger.ts";
+import { parseDecision, parseLedgerRow, readLedger, takeCursor } from "../postgres/ledger.ts";
 import { classify, messageOf, rejectionOf, sqlstateOf } from "../postgres/sqlstate.ts";
 import { Part } from "../replication/part.ts";
 import type { ProcessorStatus } from "../replication/status.ts";
@@ -20,10 +22,13 @@ import {
   type Batch,
   batchEnd,
   type Committed,
+  decideBatch,
+  type Failure,
   type Outcome,
-  rejectWrite,
-  skipWrite,
+  sendBatch,
 } from "./batch.ts";
+import { CatalogChoice } from "./catalog-choice.ts";
+import type { EffectStatement } from "./effects.ts";
 import { Lease } from "./lease.ts";
 
 export interface ProcessorOptions {
@@ -61,7 +66,11 @@ const OUTCOMES = 10_000;
  */
 const LINGER_MS = 5;
 
-type Failure = Exclude<Outcome, { committed: Committed }>;
+/** The most writes that main decides one by one in one transaction: each takes a subtransaction (facts.md, PostgreSQL 14). */
+const DECIDE_WRITES = 50;
+
+/** So many writes after one that was rejected are decided one by one as well: rejections come in swarms. */
+const DECIDE_AFTER_REJECTION = 1_000;
 
 interface InFlight {
   batch: Batch;
@@ -74,7 +83,8 @@ interface InFlight {
  * standby -> another process of the site holds the lease
  * connecting -> opening a connection to main, taking the cursor (which fences every other processor)
  * draining -> batches under way, several at once; each one's cursor guard fails it where its predecessor failed
- * isolating -> a batch failed for good: halves are tried one at a time until the guilty write stands alone, is rejected
+ * deciding -> a batch failed for good: main decides its writes, and some after them, one by one, in small batches that
+ *   are under way like others, and rejects the guilty ones; then draining again
  * retrying -> main is away or an outcome is unknown: connect again, read the cursor, go on from what it says
  */
 export class Processor {
@@ -82,11 +92,18 @@ export class Processor {
   readonly #options: ProcessorOptions;
   readonly #lease: Lease;
   readonly #moved = new Latest<Position>(START);
+  readonly #catalogs: CatalogChoice;
+  /** Redis refuses to store the lease, so that it keeps nobody from draining. */
+  #leaseRefused = false;
   /**
-   * The most writes in a batch just now: smaller after a failure, so that a batch that is too slow gets through and
-   * many bad writes do not each cost a search, and double with every batch that main commits.
+   * The most writes in a batch just now: half as many after a failure that holds the drain up, so that a batch that is
+   * too slow gets through, and twice as many with every batch that main commits.
    */
   #batchWrites: number;
+  /** Main decides writes one by one up to here, and why. */
+  #deciding: { to: Position; reason: string } = { to: START, reason: "" };
+  /** What main said of a write's content, which it could not even read. */
+  readonly #unreadable = new Map<BufferedWrite, Rejection>();
   #appliedWrites = 0;
   #rejectedWrites = 0;
 
@@ -94,6 +111,11 @@ export class Processor {
     this.#options = options;
     this.#batchWrites = options.batchWrites;
     this.part = new Part("IDLE", "not started yet", options.changed);
+    this.#catalogs = new CatalogChoice({
+      local: options.catalog,
+      readMain: options.catalogOfMain,
+      writes: options.buffer.writes,
+    });
     this.#lease = new Lease({
       redis: options.buffer.redis,
       key: options.buffer.key("processor"),
@@ -130,7 +152,9 @@ export class Processor {
       } catch (error) {
         if (signal.aborted) break;
         this.#batchWrites = Math.max(1, this.#batchWrites >> 1);
-        const wait = backoff.next();
+        // Without a lease, whoever took the cursor has a turn of a lease's length.
+        const fenced = this.#leaseRefused && sqlstateOf(error) === "OD001";
+        const wait = fenced ? this.#options.leaseMs : backoff.next();
         this.#options.logger.warn({ error, retryInMs: wait }, "the drain is held up");
         this.part.set("RETRYING", messageOf(error), wait);
         await sleep(wait, signal).catch(() => {});
@@ -142,9 +166,24 @@ export class Processor {
   async #waitForLease(signal: AbortSignal): Promise<void> {
     if (!this.#options.buffer.accepting.value) this.part.set("RETRYING", "the buffer is not ready");
     await this.#options.buffer.accepting.until((ready) => ready, signal);
-    while (!(await this.#lease.take())) {
+    while (!(await this.#takeLease())) {
       this.part.set("STANDBY", "another process of this site drains the buffer");
       await sleep(this.#options.leaseMs / 4, signal);
+    }
+  }
+
+  /** Answers false while another process has it. True without it where Redis refuses: a drain is what frees its memory. */
+  async #takeLease(): Promise<boolean> {
+    try {
+      const held = await this.#lease.take();
+      this.#leaseRefused = false;
+      return held;
+    } catch (error) {
+      if (!(error instanceof ReplyError)) throw error;
+      if (!this.#leaseRefused)
+        this.#options.logger.warn({ error }, "Redis refuses the lease; the drain goes on without it");
+      this.#leaseRefused = true;
+      return true;
     }
   }
 
@@ -162,6 +201,7 @@ export class Processor {
         applicationName: `opsdb-processor-${this.#options.site}`,
         settings,
       });
+      this.#unreadable.clear();
       const { applier, cursor } = await this.#takeCursor(connection);
       await this.#options.buffer.neverBelow(cursor);
       if (cursor < this.#options.buffer.writes.forgottenTo)
@@ -210,17 +250,15 @@ export class Processor {
       while (underWay.length < limit) {
         const batch = this.#nextBatch(sentTo);
         if (!batch) break;
-        underWay.push({ batch, done: this.#send(applier, batch) });
+        underWay.push({ batch, done: sendBatch(applier, batch) });
         sentTo = batchEnd(batch);
       }
       const [oldest, ...later] = underWay;
       if (!oldest) {
-        this.part.set("IDLE", "the buffer is empty");
-        await buffer.tail.changed(seen, signal);
-        await sleep(LINGER_MS, signal);
+        await this.#rest(sentTo, seen, signal);
         continue;
       }
-      this.part.set("RUNNING");
+      this.part.set("RUNNING", this.cursor < this.#deciding.to ? this.#deciding.reason : "");
       // New writes go out while the oldest batch is still on its way, as long as there is room for them.
       const woken = new AbortController();
       const more = underWay.length < limit ? this.#moreWrites(seen, woken.signal) : undefined;
@@ -232,15 +270,27 @@ export class Processor {
         this.#committed(oldest.batch, outcome.committed);
         backoff.reset();
         underWay = later;
-        continue;
+      } else {
+        this.#refused(oldest.batch, outcome);
+        // Those behind it fail by their cursor guard, before anything that is sent from now on.
+        underWay = [];
+        sentTo = this.cursor;
       }
-      if (!refuses(outcome.error)) throw outcome.error;
-      await Promise.all(later.map(({ done }) => done)); // they fail by their cursor guard
-      await this.#isolate(applier, oldest.batch, outcome);
-      underWay = [];
-      sentTo = this.cursor;
     }
     signal.throwIfAborted();
+  }
+
+  /** With nothing under way: waits for the next write, or asks main about the one that no known catalog fits. */
+  async #rest(sentTo: Position, seen: number, signal: AbortSignal): Promise<void> {
+    const { buffer } = this.#options;
+    if (buffer.writes.firstAfter(sentTo)) {
+      this.part.set("RUNNING", `reading main's catalog: ${this.#deciding.reason}`);
+      await aborted(signal, this.#catalogs.askMain());
+      return;
+    }
+    this.part.set("IDLE", "the buffer is empty");
+    await buffer.tail.changed(seen, signal);
+    await sleep(LINGER_MS, signal);
   }
 
   /** Resolves a little after new writes came in, or with the signal. */
@@ -251,110 +301,100 @@ export class Processor {
       .catch(() => {});
   }
 
-  /** Finds the write of the batch that main refuses, by halves, and rejects it. What comes before it is applied. */
-  async #isolate(applier: Applier, failed: Batch, failure: Failure): Promise<void> {
-    let suspects = failed.entries;
-    /** Of all suspects together; undefined where they were not tried since their number fell. */
-    let known: Failure | undefined = failure;
-    while (suspects.length > 1) {
-      const half = suspects.slice(0, Math.ceil(suspects.length / 2));
-      const batch: Batch = { from: this.cursor, entries: half };
-      if (known) this.part.set("RUNNING", `looking for the write that main refuses: ${messageOf(known.error)}`);
-      const outcome = await this.#send(applier, batch);
-      if ("committed" in outcome) {
-        this.#committed(batch, outcome.committed);
-        suspects = suspects.slice(half.length);
-        known = undefined;
-      } else if (refuses(outcome.error)) {
-        suspects = half;
-        known = outcome;
-      } else throw outcome.error;
-    }
-    const alone: Batch = { from: this.cursor, entries: suspects };
-    const outcome = known ?? (await this.#send(applier, alone));
-    if ("committed" in outcome) this.#committed(alone, outcome.committed);
-    else if (refuses(outcome.error)) await this.#refuse(applier, alone, outcome);
-    else throw outcome.error;
-  }
-
-  /** Main refuses this one write: it had been applied before, under the same id, or it is rejected. */
-  async #refuse(applier: Applier, batch: Batch, { error, effects }: Failure): Promise<void> {
-    const [entry] = batch.entries;
-    if (!entry) return;
-    const ledger = sqlstateOf(error) === "23505" ? await this.#ledgerRow(applier, entry) : undefined;
-    if (ledger) {
-      await skipWrite(applier, batch);
-      settle(this.#options.buffer.writes, entry, ledger);
-      this.#moveCursor(batchEnd(batch));
-      return;
-    }
-    const rejection: Rejection =
-      error instanceof OpsDbError
-        ? { reason: error.reason, message: error.message }
-        : rejectionOf(error, effects?.[0]?.index);
-    const { at } = await rejectWrite(applier, batch, rejection);
-    this.#options.buffer.writes.reject(entry, rejection, at);
-    this.#rejectedWrites += 1;
-    this.#batchWrites = 1;
-    this.#options.logger.error(
-      { writeId: entry.writeId, position: formatPosition(entry.position), rejection },
-      "main rejected an acknowledged write",
-    );
-    this.#moveCursor(batchEnd(batch));
-  }
-
-  async #ledgerRow({ connection }: Applier, entry: BufferedWrite): Promise<LedgerRow | undefined> {
-    const { rows } = await connection.query(readLedger([entry.writeId]));
-    return rows[0] && parseLedgerRow(rows[0]);
-  }
-
+  /** The next writes after the position; undefined where there are none, or main's catalog is needed for the next. */
   #nextBatch(from: Position): Batch | undefined {
+    const { site } = this.#options;
+    if (from >= this.#deciding.to) {
+      const entries = this.#take(from, this.#batchWrites);
+      if (entries.length === 0) return undefined;
+      const effects = this.#catalogs.effects(entries);
+      if (!(effects instanceof OpsDbError)) return applyBatch(site, from, entries, effects);
+      this.#decide(batchEnd({ from, entries }), effects);
+    }
+    const attempts = new Map<BufferedWrite, readonly EffectStatement[] | Rejection>();
+    for (const entry of this.#take(from, Math.min(DECIDE_WRITES, this.#batchWrites))) {
+      const attempt = this.#attempt(entry);
+      if (!attempt) break;
+      attempts.set(entry, attempt);
+    }
+    return attempts.size === 0 ? undefined : decideBatch(site, from, attempts);
+  }
+
+  #take(from: Position, most: number): BufferedWrite[] {
     const entries: BufferedWrite[] = [];
     let bytes = 0;
-    for (const entry of this.#options.buffer.writes.after(from, this.#batchWrites)) {
+    for (const entry of this.#options.buffer.writes.after(from, most)) {
       bytes += entry.bytes;
       if (entries.length > 0 && bytes > this.#options.batchBytes) break;
       entries.push(entry);
     }
-    return entries.length === 0 ? undefined : { from, entries };
+    return entries;
   }
 
-  async #send(applier: Applier, batch: Batch): Promise<Outcome> {
-    const catalog = this.#options.catalog();
-    if (!catalog) return { error: new Error("the catalog has not been read yet") };
-    try {
-      return await applyBatch(applier, catalog, batch);
-    } catch (error) {
-      if (!(error instanceof OpsDbError)) return { error };
-    }
-    // The catalog lacks a table or column, and nothing was sent. It may be older than the write; only main's own
-    // catalog may decide that the write is refused.
-    try {
-      return await applyBatch(applier, await this.#options.catalogOfMain(), batch);
-    } catch (error) {
-      return { error };
-    }
+  /** What main is to try for the write, or to reject it for; undefined where main's catalog has to be read first. */
+  #attempt(entry: BufferedWrite): readonly EffectStatement[] | Rejection | undefined {
+    const unreadable = this.#unreadable.get(entry);
+    if (unreadable) return unreadable;
+    const effects = this.#catalogs.effects([entry]);
+    if (!(effects instanceof OpsDbError)) return effects;
+    return this.#catalogs.decides(entry) ? { reason: effects.reason, message: effects.message } : undefined;
   }
 
-  #committed(batch: Batch, { lsn, at }: Committed): void {
+  #decide(to: Position, why: unknown): void {
+    this.#deciding = { to, reason: `main decides write by write: ${messageOf(why)}` };
+  }
+
+  /** A batch failed. Throws where that says nothing of its writes: then the drain is held up, and tries again. */
+  #refused(batch: Batch, { error, statement }: Failure): void {
+    if (classify(error) !== "permanent") throw error;
+    if (!batch.decides) {
+      this.#decide(batchEnd(batch), error);
+      return;
+    }
+    // Main decides what a write does, whatever it is, but not what it cannot read: a text with a NUL, a limit exceeded.
+    const entry = batch.decides[statement ?? -1];
+    if (!entry || this.#unreadable.has(entry) || !/^(22|54)/.test(sqlstateOf(error) ?? "")) throw error;
+    this.#unreadable.set(entry, rejectionOf(error));
+  }
+
+  #committed(batch: Batch, { lsn, at, answers }: Committed): void {
+    failpoint("batch-committed");
+    const decisions = batch.decides ? answers.map(({ rows }) => parseDecision(rows[0] ?? [])) : [];
+    if (decisions.some(({ known, row }) => !known && row.rejection)) failpoint("rejection-stored");
+    const { writes } = this.#options.buffer;
+    let applied = batch.entries.length;
+    for (const [i, { known, row }] of decisions.entries()) {
+      const entry = batch.decides?.[i];
+      if (!entry || (!known && !row.rejection)) continue;
+      applied -= 1;
+      settle(writes, entry, row);
+      if (!known) this.#rejected(batch, entry);
+    }
     for (const entry of batch.entries) {
-      if (entry.state !== "ACCEPTED") continue; // the replica may have shown it already
+      if (entry.state !== "ACCEPTED") continue; // decided above, or the replica may have shown it already
       entry.state = "APPLIED";
       entry.lsn = lsn;
       entry.appliedAt = at;
     }
-    this.#appliedWrites += batch.entries.length;
+    this.#appliedWrites += applied;
     this.#batchWrites = Math.min(this.#options.batchWrites, this.#batchWrites * 2);
     this.#moveCursor(batchEnd(batch));
+  }
+
+  #rejected(batch: Batch, entry: BufferedWrite): void {
+    const { rejection } = entry;
+    this.#rejectedWrites += 1;
+    this.#unreadable.delete(entry);
+    const next = this.#options.buffer.writes.after(batchEnd(batch), DECIDE_AFTER_REJECTION).at(-1);
+    if (next && next.position > this.#deciding.to) this.#deciding = { ...this.#deciding, to: next.position };
+    this.#options.logger.error(
+      { writeId: entry.writeId, position: formatPosition(entry.position), rejection },
+      "main rejected an acknowledged write",
+    );
   }
 
   #moveCursor(to: Position): void {
     this.#moved.set(to);
     this.#options.changed();
   }
-}
-
-/** Whether the same write would fail again, however often it is tried. */
-function refuses(error: unknown): boolean {
-  return error instanceof OpsDbError || classify(error) === "permanent";
 }
