@@ -267,8 +267,9 @@ export class RedisWriteBuffer implements AsyncDisposable {
     this.part.set("RETRYING", "verifying durability");
     if (!this.#options.allowUnsafe) await verifyDurability(this.#commands, this.key("verified-run-id"), signal);
     await this.#readMarks();
-    await this.#restore();
-    await this.neverBelow(await knownTo());
+    const known = await knownTo();
+    await this.#restore(known);
+    await this.neverBelow(known);
     this.accepting.set(true);
     await this.#load();
     this.part.set("RUNNING");
@@ -300,8 +301,9 @@ export class RedisWriteBuffer implements AsyncDisposable {
   }
 
   /** Writes again what this process remembers and Redis came back without (an older copy, a lost disk). */
-  async #restore(): Promise<void> {
+  async #restore(knownTo: Position): Promise<void> {
     if (this.complete.value) await this.#readToTail();
+    const { last } = this.writes;
     const lost = await findLost(this.writes, this.#stream);
     const [first] = lost;
     if (first) {
@@ -309,6 +311,10 @@ export class RedisWriteBuffer implements AsyncDisposable {
       // Their places may be others now: they are read anew, and until then memory says nothing of what it lacks.
       this.complete.set(false);
       this.writes.truncate(first.position - 1n);
+      // What cannot have its old position must not get one that the drain may have passed, whatever the clock says.
+      const { generated } = await this.#stream.info();
+      const passed = knownTo > last ? knownTo : last;
+      if (first.position <= generated && passed > generated) await this.#stream.moveTo(passed);
     }
     if (this.#lost.length === 0) return;
     await this.#reportLoss(

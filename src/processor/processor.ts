@@ -164,8 +164,10 @@ export class Processor {
   }
 
   async #waitForLease(signal: AbortSignal): Promise<void> {
-    if (!this.#options.buffer.accepting.value) this.part.set("RETRYING", "the buffer is not ready");
-    await this.#options.buffer.accepting.until((ready) => ready, signal);
+    const { accepting, complete } = this.#options.buffer;
+    if (!accepting.value || !complete.value) this.part.set("RETRYING", "the buffer is not ready");
+    await accepting.until((ready) => ready, signal);
+    await complete.until((read) => read, signal);
     while (!(await this.#takeLease())) {
       this.part.set("STANDBY", "another process of this site drains the buffer");
       await sleep(this.#options.leaseMs / 4, signal);
@@ -246,6 +248,7 @@ export class Processor {
     let underWay: InFlight[] = [];
     let sentTo = this.cursor;
     while (!signal.aborted) {
+      if (!buffer.complete.value) throw new Error("Redis has lost writes; they may have other positions now");
       const seen = buffer.tail.version;
       while (underWay.length < limit) {
         const batch = this.#nextBatch(sentTo);
