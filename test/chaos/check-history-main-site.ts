@@ -70,7 +70,7 @@ function checkEffect(history: HistoryRecord, rows: MainRows, { operation, key, v
 }
 
 /** Each effect meets the row that the one before has left, and the last one is what main has. */
-function checkReplay({ final }: HistoryRecord, effects: readonly Effect[]): Violation[] {
+function checkReplay(history: HistoryRecord, effects: readonly Effect[]): Violation[] {
   const found: Violation[] = [];
   const rows = new Map<number, string>();
   for (const { operation, key, value } of effects) {
@@ -83,15 +83,14 @@ function checkReplay({ final }: HistoryRecord, effects: readonly Effect[]): Viol
     if (operation === "DELETE") rows.delete(key);
     else rows.set(key, value);
   }
-  const main = new Map(final.main.filter(([key]) => key >= FIRST_KEY_OF_MAIN));
-  for (const key of new Set([...rows.keys(), ...main.keys()]))
-    if (rows.get(key) !== main.get(key))
-      found.push(
-        violation(
-          "diverged",
-          `main has ${main.get(key) ?? "nothing"} in row ${key}, its effects make ${rows.get(key) ?? "nothing"}`,
-        ),
-      );
+  const main = new Map(history.final.main.filter(([key]) => key >= FIRST_KEY_OF_MAIN));
+  for (const key of new Set([...rows.keys(), ...main.keys()])) {
+    const value = main.get(key);
+    if (value === rows.get(key)) continue;
+    const message = `main has ${value ?? "nothing"} in row ${key}, its effects make ${rows.get(key) ?? "nothing"}`;
+    const blame = value === undefined ? undefined : blameRow(history, key, value, "main");
+    found.push(blame ?? violation("diverged", message));
+  }
   return found;
 }
 
@@ -162,6 +161,8 @@ interface RowHistory {
   values: Map<string, ClientWrite>;
   /** Writes that delete it at some point. */
   deletes: ClientWrite[];
+  /** Until when a write may have left it missing, milliseconds; -Infinity: none does. */
+  missingUntil: number;
   /** Acknowledged writes by the time of their acknowledgement, each with the last to be called of all up to it. */
   last: { at: number; write: ClientWrite }[];
 }
@@ -174,10 +175,14 @@ class MainRows {
     const acknowledged = writes.toSorted((a, b) => a.acknowledgedAt - b.acknowledgedAt);
     for (const write of acknowledged) {
       for (const [key, change] of new Map(write.changes.map((each) => [each.key, each]))) {
-        const row: RowHistory = this.#rows.get(key) ?? { values: new Map(), deletes: [], last: [] };
+        const row: RowHistory = this.#rows.get(key) ?? {
+          ...{ values: new Map(), deletes: [], last: [] },
+          missingUntil: Number.NEGATIVE_INFINITY,
+        };
         this.#rows.set(key, row);
         if (write.changes.some((each) => each.key === key && each.operation === "delete")) row.deletes.push(write);
-        if (change.operation !== "delete" && !write.refused) row.values.set(change.value, write);
+        if (change.operation === "delete") row.missingUntil = Math.max(row.missingUntil, overAt(write));
+        else if (!write.refused) row.values.set(change.value, write);
         if (write.acknowledgedAt === Number.POSITIVE_INFINITY) continue;
         const last = row.last.at(-1)?.write;
         row.last.push({
@@ -203,8 +208,7 @@ class MainRows {
     const count = firstIndex(row.last.length, (i) => (row.last[i]?.at ?? 0) >= before);
     const last = row.last[count - 1]?.write;
     if (!last) return undefined;
-    const makers = value === undefined ? row.deletes.filter(deletesInTheEnd(key)) : [row.values.get(value)];
-    const over = makers.reduce((at, write) => Math.max(at, overAt(write)), Number.NEGATIVE_INFINITY);
+    const over = value === undefined ? row.missingUntil : overAt(row.values.get(value));
     return over < last.calledAt ? last : undefined;
   }
 }
@@ -212,8 +216,4 @@ class MainRows {
 function overAt(write: ClientWrite | undefined): number {
   if (!write) return Number.POSITIVE_INFINITY; // a value that nobody wrote is reported as that
   return write.refused ? Number.NEGATIVE_INFINITY : write.acknowledgedAt;
-}
-
-function deletesInTheEnd(key: number): (write: ClientWrite) => boolean {
-  return ({ changes }) => changes.findLast((change) => change.key === key)?.operation === "delete";
 }

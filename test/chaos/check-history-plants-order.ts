@@ -258,8 +258,8 @@ export const plantsInOrder: readonly Plant[] = [
       const at = ground.pick(ours.length - 1);
       const [first, second] = ours.slice(at, at + 2);
       if (!first || !second) return false;
-      [groups[groups.indexOf(first)], groups[groups.indexOf(second)]] = [second, first];
-      final.effects = groups.flat();
+      const swapped = groups.map((group) => (group === first ? second : group === second ? first : group));
+      final.effects = swapped.flat();
       return true;
     },
   },

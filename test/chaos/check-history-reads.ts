@@ -121,7 +121,7 @@ function differences({ replay, order }: HistoryRecord, read: ReadEvent, state: n
   return `beside a row of the state after ${order[state - 1]?.row.position ?? "nothing"}, ${named.join(", ")}${more}`;
 }
 
-/** A write of which the read shows one row as it left it, and another as it was just before and not again beside that one. */
+/** A write of which the read shows one row as it left it, and another as it was just before: as they never were together. */
 function findTorn(
   { order, replay }: HistoryRecord,
   read: ReadEvent,
@@ -134,12 +134,21 @@ function findTorn(
       (key) => replay.valueAt(key, index) !== replay.valueAt(key, index - 1),
     );
     if (keys.length < 2) continue;
+    const after = keys.filter((key) => rows.get(key) === replay.valueAt(key, index));
     const before = keys.filter((key) => rows.get(key) === replay.valueAt(key, index - 1));
-    for (const key of keys.filter((k) => rows.get(k) === replay.valueAt(k, index))) {
-      const until = replay.unchangedUntil(key, index);
-      const other = before.find((k) => rows.has(k) || replay.presentWithin(k, index, until));
-      if (other !== undefined) return { write, key, other };
-    }
+    for (const key of after)
+      for (const other of before) {
+        // A value is there once, but a row may be missing again and again.
+        const [now, then] = [rows.get(key), rows.get(other)];
+        const since = then === undefined ? undefined : replay.version(other, then)?.from;
+        if (
+          now !== undefined &&
+          (then !== undefined || replay.presentWithin(other, index, replay.unchangedUntil(key, index)))
+        )
+          return { write, key, other };
+        if (now === undefined && since !== undefined && replay.presentWithin(key, since, index - 1))
+          return { write, key, other };
+      }
   }
   return undefined;
 }
