@@ -15,6 +15,16 @@ export const plantsInMainSite: readonly Plant[] = [
     },
   },
   {
+    kind: "diverged",
+    name: "every place lacks a row of main's own clients that main's effects made",
+    into(ground) {
+      const { main, standby, merged } = ground.final;
+      const row = ground.any(main.filter(([key]) => key >= 1_000_000));
+      if (row) for (const rows of [main, standby, ...merged]) put(rows, row[0], undefined);
+      return row !== undefined;
+    },
+  },
+  {
     kind: "lost",
     name: "an acknowledged write at main has no effects",
     into(ground) {

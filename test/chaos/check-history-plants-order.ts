@@ -25,6 +25,19 @@ export const plantsInOrder: readonly Plant[] = [
     },
   },
   {
+    kind: "lost",
+    name: "a row was deleted, and the ledger does not know the only write that deletes it",
+    into(ground) {
+      const at = ground.final.at - 1;
+      ground.events.push({
+        ...{ kind: "write", client: "given up", site: "secondary", at, until: at, outcome: "unknown" },
+        ...{ writeId: "given up/1", changes: [{ operation: "delete", key: 999_999 }], poison: false },
+      });
+      ground.final.effects.push({ operation: "DELETE", key: 999_999, value: "another", transaction: "later" });
+      return true;
+    },
+  },
+  {
     kind: "doubled",
     name: "an effect happened twice",
     into({ final, pick }) {
@@ -201,6 +214,21 @@ export const plantsInOrder: readonly Plant[] = [
       const b = second && ground.ledgerRow(second);
       if (!a || !b) return false;
       [a.position, b.position] = [b.position, a.position];
+      return true;
+    },
+  },
+  {
+    kind: "reordered",
+    name: "two writes were answered with the places that they have, the earlier called after the answer to the later",
+    into(ground) {
+      const [first, second] = ground.any(ground.successive("secondary")) ?? [];
+      const a = first && ground.ledgerRow(first);
+      const b = second && ground.ledgerRow(second);
+      if (!a || !b) return false;
+      [a.position, b.position] = [b.position, a.position];
+      for (const write of ground.writes)
+        for (const row of [a, b])
+          if (write.outcome === "ok" && write.writeId === row.writeId) write.position = row.position;
       return true;
     },
   },

@@ -133,6 +133,44 @@ test.each([
   expect(checkHistory(ground.events)).toEqual([]);
 });
 
+test("what moves, however slowly, is no silent stall", () => {
+  const ground = new Ground(record(1), random(1));
+  const { at, status } = ground.final;
+  const idle = { processor: { state: "IDLE", reason: "the buffer is empty" }, pendingWrites: 1 };
+  for (let ms = 1; ms < 60_000; ms += 500)
+    ground.events.push({ ...status, ...idle, at: at + ms, appliedPosition: `${Math.floor(ms / 4_000)}-0` });
+  expect(checkHistory(ground.events)).toEqual([]);
+});
+
+test("a lost update is not reported as two more violations because the row was deleted later with its older value", () => {
+  const ground = new Ground(record(1), random(1));
+  const { final } = ground;
+  const changes = [
+    { operation: "insert", key: 500, value: "last-0-0" },
+    { operation: "update", key: 500, value: "last-1-0" },
+    { operation: "delete", key: 500 },
+  ] as const;
+  for (const [i, change] of changes.entries()) {
+    const at = final.at - 10 + i;
+    ground.events.push({
+      ...{ kind: "write", client: "last", site: "secondary", at, until: at + 0.5, outcome: "ok", poison: false },
+      ...{ writeId: `last/${i}`, changes: [change] },
+    });
+    final.ledger.push({ writeId: `last/${i}`, position: `199999999999${i}-0`, outcome: "APPLIED", reason: null });
+  }
+  const effects = [
+    { operation: "INSERT", key: 500, value: "last-0-0", transaction: "last 0" },
+    { operation: "UPDATE", key: 500, value: "last-1-0", transaction: "last 1" },
+    { operation: "DELETE", key: 500, value: "last-1-0", transaction: "last 2" },
+  ] as const;
+  const before = final.effects;
+  final.effects = [...before, ...effects];
+  expect(checkHistory(ground.events)).toEqual([]);
+  final.effects = [...before, effects[0], { ...effects[2], value: "last-0-0" }];
+  const found = checkHistory(ground.events);
+  expect(found.map(({ kind, writeIds }) => [kind, writeIds])).toEqual([["lost", ["last/1"]]]);
+});
+
 test("what the site did while its status was silent is not known", () => {
   const idle = { processor: { state: "IDLE", reason: "the buffer is empty" } };
   const ground = new Ground(record(1), random(1));
