@@ -4,6 +4,7 @@ import type { TableQuery } from "../../src/query/table-query.ts";
 import type { Site, WriteAck } from "../../src/site/site.ts";
 import type { RequestedMutation } from "../../src/write.ts";
 import { Link } from "../support/link.ts";
+import { random } from "../support/random.ts";
 import { mutation, openSite, type RunningSite, read, request, values, write } from "../support/sites.ts";
 import { createDatabase, type TestDatabase } from "../support/test-database.ts";
 
@@ -41,17 +42,6 @@ afterEach(async () => {
   await link[Symbol.asyncDispose]();
   await database[Symbol.asyncDispose]();
 });
-
-/** A sequence of numbers from a seed (mulberry32), so that a failing case can be run again. */
-function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 4_294_967_296) * below);
-  };
-}
 
 function randomMutation(pick: (below: number) => number): RequestedMutation {
   if (pick(4) === 0) {
