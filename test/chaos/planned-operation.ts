@@ -111,12 +111,13 @@ function oneChange(pick: Pick, options: OperationsOptions, value: string): Chang
   const key = operation > 4 && options.site === "secondary" && pick(4) > 0 ? pick(HOT) : chooseKey(pick, options);
   switch (operation) {
     case 0:
-    case 1:
       return { operation: "insert", key, value };
+    case 1:
+      return { operation: "delete", key };
     case 2:
     case 3:
     case 4:
-      return pick(4) === 0 ? { operation: "delete", key } : { operation: "upsert", key, value };
+      return { operation: "upsert", key, value };
     default:
       return { operation: "update", key, value };
   }
