@@ -99,16 +99,28 @@ export class ChaosClient {
     }
   }
 
+  /** Where one server does not answer, the next is asked, once. */
   async #read({ consistency, withToken, through }: Extract<PlannedOperation, { kind: "read" }>): Promise<void> {
+    const token = withToken ? this.#token : undefined;
+    for (let i = 0; i < this.#options.servers.length; i++)
+      if (await this.#readThrough(through + i, consistency, token)) return;
+  }
+
+  async #readThrough(
+    through: number,
+    consistency: ReadEvent["consistency"],
+    token: Uint8Array | undefined,
+  ): Promise<boolean> {
     const { name: client, site, recorder } = this.#options;
     const read = { kind: "read" as const, client, site, at: recorder.now(), consistency };
-    const token = withToken ? this.#token : undefined;
     try {
       const answer = await this.#server(through).read({ consistency, token, from: 0, timeoutMs: CALL_MS });
       recorder.record({ ...read, until: recorder.now(), outcome: "ok", ...answer });
+      return true;
     } catch (error) {
       const nothing: Pick<ReadEvent, "rows" | "bufferUnreachable"> = { rows: [], bufferUnreachable: false };
       recorder.record({ ...read, until: recorder.now(), ...failureOfRead(error), ...nothing });
+      return false;
     }
   }
 
