@@ -55,6 +55,8 @@ export interface ReadEvent extends Operation {
 export interface StatusEvent {
   kind: "status";
   at: number;
+  /** Which server of the site said so, where more than one is asked. */
+  server?: string;
   pendingWrites: number;
   overlayWrites: number;
   appliedPosition: string;
@@ -80,8 +82,11 @@ export interface FinalEvent {
   status: StatusEvent;
   /** opsdb.ledger of the secondary site on main. */
   ledger: { writeId: string; position: string; outcome: "APPLIED" | "REJECTED"; reason: string | null }[];
-  /** In the order in which they took effect on main, as a trigger on the table noted it. */
-  effects: { operation: "INSERT" | "UPDATE" | "DELETE"; key: number; value: string }[];
+  /**
+   * In the order in which they took effect on main, as a trigger on the table noted it; the value of a DELETE is the one
+   * that went. `transaction`: pg_current_xact_id(). Within a transaction the order of different rows says nothing.
+   */
+  effects: { operation: "INSERT" | "UPDATE" | "DELETE"; key: number; value: string; transaction?: string }[];
   main: [key: number, value: string][];
   standby: [key: number, value: string][];
   /** A merged read through each API server of the site. */
