@@ -78,7 +78,7 @@ function explain(
   const name = named(read);
   if (replay.firstOfSize(size, from, to) === undefined) {
     const torn = findTorn(history, read);
-    if (!torn) return inexact(read, "shows what the table never was");
+    if (!torn) return inexact(read, `shows what the table never was: ${differences(history, read, from)}`);
     const { write, key, other } = torn;
     const message = `${name} has what write ${write.row.writeId} made of row ${key}, and of row ${other} what was there before`;
     return violation("torn", message, {
@@ -110,22 +110,36 @@ function named({ client, consistency, at }: ReadEvent): string {
   return `the ${consistency} read of ${client} at ${at} ms`;
 }
 
-/** A write of which the read shows one row as it left it and another as it was just before. */
+/** How the read differs from the newest state that one of its rows is from. */
+function differences({ replay, order }: HistoryRecord, read: ReadEvent, state: number): string {
+  const rows = new Map(read.rows);
+  const different = [...replay.keys()].filter((key) => isRead(key) && rows.get(key) !== replay.valueAt(key, state));
+  const named = different
+    .slice(0, 3)
+    .map((key) => `row ${key} is ${rows.get(key) ?? "missing"}, not ${replay.valueAt(key, state) ?? "missing"}`);
+  const more = different.length > named.length ? `, and ${different.length - named.length} more` : "";
+  return `beside a row of the state after ${order[state - 1]?.row.position ?? "nothing"}, ${named.join(", ")}${more}`;
+}
+
+/** A write of which the read shows one row as it left it, and another as it was just before and not again beside that one. */
 function findTorn(
   { order, replay }: HistoryRecord,
   read: ReadEvent,
 ): { write: OrderedWrite; key: number; other: number } | undefined {
   const rows = new Map(read.rows);
   for (const write of order) {
-    if (write.row.outcome !== "APPLIED") continue;
-    const { index } = write;
+    const { index, row } = write;
+    if (row.outcome !== "APPLIED") continue;
     const keys = [...new Set(replay.steps[index - 1]?.effects.map(({ key }) => key))].filter(
       (key) => replay.valueAt(key, index) !== replay.valueAt(key, index - 1),
     );
     if (keys.length < 2) continue;
-    const key = keys.find((k) => rows.get(k) === replay.valueAt(k, index));
-    const other = keys.find((k) => rows.get(k) === replay.valueAt(k, index - 1));
-    if (key !== undefined && other !== undefined) return { write, key, other };
+    const before = keys.filter((key) => rows.get(key) === replay.valueAt(key, index - 1));
+    for (const key of keys.filter((k) => rows.get(k) === replay.valueAt(k, index))) {
+      const until = replay.unchangedUntil(key, index);
+      const other = before.find((k) => rows.has(k) || replay.presentWithin(k, index, until));
+      if (other !== undefined) return { write, key, other };
+    }
   }
   return undefined;
 }

@@ -69,6 +69,26 @@ export class ModelReplay {
     return version && version.to >= state ? version.value : undefined;
   }
 
+  /** The rows that ever were. */
+  keys(): Iterable<number> {
+    return this.#byKey.keys();
+  }
+
+  /** The last of the states from this one on in which the row is as it is in this one. */
+  unchangedUntil(key: number, state: number): number {
+    const versions = this.#byKey.get(key) ?? [];
+    const next = firstIndex(versions.length, (i) => (versions[i]?.from ?? 0) > state);
+    const now = versions[next - 1];
+    return now && now.to >= state ? now.to : (versions[next]?.from ?? this.last + 1) - 1;
+  }
+
+  /** Whether there is the row in all of these states. */
+  presentWithin(key: number, from: number, to: number): boolean {
+    let state = from;
+    while (state <= to && this.valueAt(key, state) !== undefined) state = this.unchangedUntil(key, state) + 1;
+    return state > to;
+  }
+
   /** The state in which the row got what it has in the end; 0 where nobody has changed it. */
   lastChange(key: number): number {
     const version = this.#byKey.get(key)?.at(-1);
