@@ -4,7 +4,5 @@ import { historyOf, type RecordedEvent } from "./recorded-event.ts";
 
 /** Everything that is wrong in a run, as text. */
 export function checkRun(events: readonly RecordedEvent[]): string[] {
-  return [...checkHistory(historyOf(events)), ...checkAnswers(events)].map(
-    ({ rule, message }) => `${rule}: ${message}`,
-  );
+  return [...checkHistory(historyOf(events)).map(({ message }) => message), ...checkAnswers(events)];
 }

@@ -38,7 +38,7 @@ export async function collectFinal(options: CollectFinalOptions): Promise<FinalE
   );
   const effects = await sql<FinalEvent["effects"][number]>(
     sites.mainUrl,
-    "select operation, key, value from chaos.effects order by at",
+    "select operation, key, value, transaction from chaos.effects order by at",
   );
   const merged = await Promise.all(servers.map((server) => server.read({ consistency: "merged", timeoutMs: 10_000 })));
   return {

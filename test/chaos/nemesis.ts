@@ -26,7 +26,7 @@ export class Nemesis {
     const { plan, now } = this.#options;
     const running: Promise<void>[] = [];
     for (const fault of plan.faults) {
-      await delay(fault.at - now());
+      await delay(Math.max(0, fault.at - now()));
       const parts = faults[fault.name]?.parts ?? [];
       const before = parts.map((part) => this.#busy.get(part));
       const whole = Promise.all(before).then(() => this.#make(fault));

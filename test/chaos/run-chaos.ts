@@ -55,7 +55,10 @@ async function work(
   const caller = (baseUrl: string): ChaosCaller => callers.use(new ChaosCaller(baseUrl));
   const watching = new AbortController();
   callers.defer(() => watching.abort());
-  const watched = watchStatus(caller(sites.secondary.baseUrl), recorder, watching.signal);
+  const { signal } = watching;
+  const watched = Object.entries({ secondary: sites.secondary, second: sites.second }).map(([name, { baseUrl }]) =>
+    watchStatus({ name, server: caller(baseUrl), recorder, signal }),
+  );
   const clients = clientNames(options.clients).map(({ name, site }, index) => {
     const urls = site === "main" ? [sites.main.baseUrl] : [sites.secondary.baseUrl, sites.second.baseUrl];
     const operations = plannedOperations({ seed: plan.seed, client: name, index, site });
@@ -78,7 +81,7 @@ async function work(
   const drained = options.drained ?? (async () => {});
   const final = await collectFinal({ sites, servers, recorder, healedAt, roundTripMs, drained: () => drained(sites) });
   watching.abort();
-  await watched;
+  await Promise.all(watched);
   return final;
 }
 

@@ -12,10 +12,11 @@ create table chaos.register (
 
 -- Every effect in the order in which it happened.
 create table chaos.effects (
-  at        bigint generated always as identity primary key,
-  operation text not null,
-  key       int  not null,
-  value     text not null
+  at          bigint generated always as identity primary key,
+  transaction text not null default pg_current_xact_id()::text,
+  operation   text not null,
+  key         int  not null,
+  value       text not null
 );
 
 create function chaos.note_effect() returns trigger language plpgsql as $$
