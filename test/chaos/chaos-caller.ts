@@ -12,8 +12,10 @@ import { WriteRequestSchema, type WriteResponse, WriteState } from "../../gen/ts
 import { WriteService } from "../../gen/ts/opsdb/v1/write_service_pb.ts";
 import type { ReadEvent, StatusEvent, WriteEvent } from "./history.ts";
 import type { PlannedWrite } from "./planned-operation.ts";
+import { quietSessions } from "./quiet-sessions.ts";
 
 const table = "chaos.register";
+quietSessions();
 
 export interface ReadOptions {
   consistency: ReadEvent["consistency"];

@@ -40,7 +40,12 @@ export async function runSeed(parts: TwoSite, options: SeedOptions): Promise<See
     if (!kept) rmSync(directory, { recursive: true, force: true });
     return { seed, summary: summarize(events), violations, broken: false, history: kept ? history : undefined };
   } catch (error) {
-    const why = `the run broke off: ${error instanceof Error ? error.stack : error}`;
-    return { seed, summary: summarize([]), violations: [why], broken: true, history };
+    return brokenOff(options, error instanceof Error ? (error.stack ?? error.message) : String(error));
   }
+}
+
+/** The result of a run that did not come to its end. */
+export function brokenOff({ seed, directory }: SeedOptions, why: string): SeedResult {
+  const history = join(directory, `seed-${seed}`, historyFile);
+  return { seed, summary: summarize([]), violations: [`the run broke off: ${why}`], broken: true, history };
 }

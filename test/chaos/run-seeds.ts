@@ -1,6 +1,6 @@
 import { fork } from "node:child_process";
 import { join } from "node:path";
-import type { SeedOptions, SeedResult } from "./run-seed.ts";
+import { brokenOff, type SeedOptions, type SeedResult } from "./run-seed.ts";
 
 export interface SeedsOptions extends Omit<SeedOptions, "seed" | "happened"> {
   seeds: readonly number[];
@@ -15,12 +15,14 @@ export async function runSeeds({ seeds, parallel, done, ...options }: SeedsOptio
   const left = [...seeds];
   const results: SeedResult[] = [];
   const work = async (): Promise<void> => {
-    using worker = new Worker();
+    let worker: Worker | undefined;
     for (let seed = left.shift(); seed !== undefined; seed = left.shift()) {
+      worker = worker?.alive ? worker : new Worker();
       const result = await worker.run({ ...options, seed });
       results.push(result);
       done(result);
     }
+    worker?.[Symbol.dispose]();
   };
   await Promise.all(Array.from({ length: Math.min(parallel, seeds.length) }, work));
   return results;
@@ -29,9 +31,14 @@ export async function runSeeds({ seeds, parallel, done, ...options }: SeedsOptio
 class Worker implements Disposable {
   readonly #process = fork(join(import.meta.dirname, "seed-worker.ts"));
 
+  get alive(): boolean {
+    return this.#process.connected;
+  }
+
+  /** A worker that ends in the middle is a run that broke off; the history has what happened until then. */
   async run(options: SeedOptions): Promise<SeedResult> {
-    return await new Promise((resolve, reject) => {
-      const ended = (): void => reject(new Error(`the worker ended in the run of seed ${options.seed}`));
+    return await new Promise((resolve) => {
+      const ended = (): void => resolve(brokenOff(options, "its process ended"));
       this.#process.once("exit", ended);
       this.#process.once("message", (result: SeedResult) => {
         this.#process.off("exit", ended);
