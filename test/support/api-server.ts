@@ -96,6 +96,15 @@ export class ApiServer implements AsyncDisposable {
     await this.#end("SIGKILL");
   }
 
+  /** Stops it where it is, without its clients noticing, until `thaw`. */
+  freeze(): void {
+    this.#child?.signal("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.#child?.signal("SIGCONT");
+  }
+
   async restart(): Promise<void> {
     await this.stop();
     await this.start();

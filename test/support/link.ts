@@ -78,6 +78,11 @@ export class Link implements AsyncDisposable {
     });
   }
 
+  /** Answers to COMMIT pass again; the promise of one that was to be lost stays open. */
+  keepCommitAnswers(): void {
+    this.#onCommitDropped = undefined;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#resetAll();
     await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
