@@ -21,8 +21,11 @@ export interface RedisServer extends AsyncDisposable {
   readonly url: string;
   /** Where the append-only file is; undefined in a container. */
   readonly directory: string | undefined;
-  /** Starts it again with the same data on the same port; resolves when the data is loaded. */
-  start(): Promise<void>;
+  /**
+   * Starts it again with the same data on the same port; resolves when the data is loaded. `config` is in place of
+   * single lines of its configuration, this time; a container keeps what it has.
+   */
+  start(config?: Record<string, string>): Promise<void>;
   stop(): Promise<void>;
   /** kill -9. */
   kill(): Promise<void>;
@@ -75,7 +78,7 @@ class LocalRedis implements RedisServer {
     return `redis://${this.host}:${this.port}`;
   }
 
-  async start(): Promise<void> {
+  async start(changed: Record<string, string> = {}): Promise<void> {
     if (this.#child?.running) throw new Error(`Redis on port ${this.port} is running`);
     const config: Record<string, string> = {
       bind: this.host,
@@ -84,6 +87,7 @@ class LocalRedis implements RedisServer {
       ...durableConfig,
       daemonize: "no",
       ...this.#config,
+      ...changed,
     };
     const log = join(this.directory, "redis.log");
     const child = await Child.start({
