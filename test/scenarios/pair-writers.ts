@@ -5,11 +5,14 @@ import { upsert } from "../../demo/mutations.ts";
 import type { MutationInit } from "../../demo/site-client.ts";
 import { integer, text } from "../../demo/values.ts";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/ts/google/rpc/error_details_pb.ts";
+import type { WriteResponse } from "../../gen/ts/opsdb/v1/write_pb.ts";
 import { type Position, parsePosition } from "../../src/position.ts";
-import type { SiteCaller } from "../e2e/site-caller.ts";
 import { eventually } from "../support/eventually.ts";
 import { sql } from "../support/sql.ts";
 import type { OwnSite } from "./own-site.ts";
+
+/** After this a writer repeats its write at the next server, milliseconds: a frozen one answers nothing. */
+const CALL_MS = 2_000;
 
 export interface Attempt {
   n: number;
@@ -27,6 +30,8 @@ export interface WritersOptions {
   poisonEvery?: number;
   /** Number of the first pair. Default 0. */
   firstNumber?: number;
+  /** Another client than the usual one; `at` grows with every failure. */
+  send?: (at: number, request: { mutations: MutationInit[]; writeId: string }) => Promise<WriteResponse>;
 }
 
 /** What went wrong with a site's writes; all lists are empty where nothing did. */
@@ -75,6 +80,7 @@ export class PairWriters implements AsyncDisposable {
   readonly #running: Promise<void>[];
   readonly #poisonEvery: number;
   readonly #firstNumber: number;
+  readonly #send: NonNullable<WritersOptions["send"]>;
   #acknowledged = 0;
   #finishing = false;
   #abandoned = false;
@@ -83,6 +89,12 @@ export class PairWriters implements AsyncDisposable {
     this.#site = site;
     this.#poisonEvery = options.poisonEvery ?? Number.POSITIVE_INFINITY;
     this.#firstNumber = options.firstNumber ?? 0;
+    this.#send =
+      options.send ??
+      ((at, request) => {
+        const caller = site.callers[at % site.callers.length] ?? site.caller;
+        return caller.writes.write(request, { timeoutMs: CALL_MS });
+      });
     this.#running = Array.from({ length: options.writers ?? 8 }, (_, i) => this.#run(i));
   }
 
@@ -146,10 +158,9 @@ export class PairWriters implements AsyncDisposable {
       const attempt: Attempt = { n, writeId: randomUUID(), poison, begun: performance.now() };
       this.attempts.push(attempt);
       while (!attempt.acknowledged && !this.#abandoned) {
-        const { callers } = this.#site;
-        const caller = callers[at % callers.length] as SiteCaller;
         try {
-          const { status } = await caller.write(pair(this.#site.name, n, poison), { writeId: attempt.writeId });
+          const mutations = pair(this.#site.name, n, poison);
+          const { status } = await this.#send(at, { mutations, writeId: attempt.writeId });
           attempt.acknowledged = { at: performance.now(), position: parsePosition(status?.position ?? "") };
           this.#acknowledged += 1;
         } catch (error) {
