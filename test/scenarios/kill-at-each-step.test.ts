@@ -27,6 +27,8 @@ let sites: TwoSite;
 beforeAll(async () => {
   sites = await startTwoSite({ servers: false });
   await createPairs(sites);
+  // So that at every moment some writes are acknowledged, some under way and some on their way back.
+  sites.link.setRoundTrip(60);
 });
 
 afterEach(() => {
