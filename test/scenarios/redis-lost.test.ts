@@ -73,6 +73,7 @@ describe.each(losses)("Redis $what", ({ what, back }) => {
 
   test.each([1, 2])(
     "with %i API server(s) that ended as well, what was applied stays applied once, no position is given twice, and the loss is told until it is acknowledged",
+    { timeout: 60_000 },
     async (servers) => {
       await using site = await OwnSite.start(sites, `${name}-all-ended-${servers}`, { servers });
       await using writers = new PairWriters(site);
@@ -106,10 +107,15 @@ describe.each(losses)("Redis $what", ({ what, back }) => {
       expect(lost).toEqual(late.attempts.map(({ n }) => n));
       await expectLossTold(site);
 
-      // A restart forgets no loss.
+      // A restart forgets no loss; an operator's word ends it, for all servers and over their restarts.
       await Promise.all(site.servers.map((server) => server.restart()));
       await site.ready();
       await expectLossTold(site);
+      expect(await acknowledgeLoss(site)).toMatchObject({ loss: { message: expect.stringMatching(/.+/) } });
+      await expectNoLossTold(site);
+      await Promise.all(site.servers.map((server) => server.restart()));
+      await site.ready();
+      await expectNoLossTold(site);
     },
   );
 });
@@ -177,6 +183,26 @@ async function expectLossTold(site: OwnSite): Promise<void> {
     expect(await site.metric("opsdb_buffer_loss", site.servers[i])).toBe(1);
   }
   expect((await site.logged("error")).join()).toMatch(/lost/);
+}
+
+async function expectNoLossTold(site: OwnSite): Promise<void> {
+  for (const [i, caller] of site.callers.entries()) {
+    await eventually(
+      () => site.status(() => true, caller),
+      ({ buffer }) => buffer.loss === undefined,
+      { timeoutMs: 5_000, what: "that no loss is open" },
+    );
+    expect(await site.metric("opsdb_buffer_loss", site.servers[i])).toBe(0);
+  }
+}
+
+async function acknowledgeLoss({ server }: OwnSite): Promise<unknown> {
+  const response = await fetch(`${server.baseUrl}/opsdb.v1.AdminService/AcknowledgeLoss`, {
+    method: "POST",
+    headers: { "content-type": "application/json", connection: "close" },
+    body: JSON.stringify({ operator: "ana", reason: "the night's log was typed in again" }),
+  });
+  return await response.json();
 }
 
 function filesOf({ redis }: OwnSite): string {
