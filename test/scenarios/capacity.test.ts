@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { HealthCheckResponse_ServingStatus as Serving } from "../../gen/ts/grpc/health/v1/health_pb.ts";
 import { AlarmLevel } from "../../gen/ts/opsdb/v1/replication_pb.ts";
 import { eventually } from "../support/eventually.ts";
@@ -17,6 +17,9 @@ import {
 const writing = "opsdb.v1.WriteService";
 const headroom = "opsdb.v1.WriteService/headroom";
 const maxWrites = 200;
+
+// Several restarts of real servers each, on machines that are busy.
+vi.setConfig({ testTimeout: 90_000 });
 
 let sites: TwoSite;
 

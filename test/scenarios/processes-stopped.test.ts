@@ -8,7 +8,7 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { QueryService } from "../../gen/ts/opsdb/v1/query_service_pb.ts";
 import { ReplicationService } from "../../gen/ts/opsdb/v1/replication_service_pb.ts";
 import { WriteState } from "../../gen/ts/opsdb/v1/write_pb.ts";
@@ -17,6 +17,9 @@ import { errorInfo } from "../support/stub-server.ts";
 import { startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { createPairs, OwnSite } from "./own-site.ts";
 import { findWrongs, nothingWrong, PairWriters } from "./pair-writers.ts";
+
+// Several restarts of real servers each, on machines that are busy.
+vi.setConfig({ testTimeout: 90_000 });
 
 let sites: TwoSite;
 
@@ -34,9 +37,7 @@ afterAll(async () => {
   await sites?.[Symbol.asyncDispose]();
 });
 
-test("G1 G2: an API server is stopped with SIGTERM under load, again and again: callers see UNAVAILABLE and nothing else, and no acknowledged write is lost", {
-  timeout: 90_000,
-}, async () => {
+test("G1 G2: an API server is stopped with SIGTERM under load, again and again: callers see UNAVAILABLE and nothing else, and no acknowledged write is lost", async () => {
   await using site = await OwnSite.start(sites, "stopped", { env: { SHUTDOWN_GRACE_MS: "1000" } });
   sites.link.setRoundTrip(50);
   await using callers = new GrpcCallers(site);

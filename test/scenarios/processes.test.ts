@@ -1,9 +1,12 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { PartState } from "../../gen/ts/opsdb/v1/replication_pb.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { createPairs, OwnSite } from "./own-site.ts";
 import { nothingWrong, PairWriters, writePair } from "./pair-writers.ts";
+
+// Several restarts of real servers each, on machines that are busy.
+vi.setConfig({ testTimeout: 90_000 });
 
 let sites: TwoSite;
 

@@ -3,12 +3,15 @@ import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConnectError } from "@connectrpc/connect";
 import type { Redis } from "ioredis";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { findRedis, ping, startRedis } from "../support/redis-server.ts";
 import { startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { createPairs, OwnSite, temporaryDirectory } from "./own-site.ts";
 import { isRetryable, nothingWrong, PairWriters, reasonOf, writePair } from "./pair-writers.ts";
+
+// Several restarts of real servers each, on machines that are busy.
+vi.setConfig({ testTimeout: 90_000 });
 
 let sites: TwoSite;
 

@@ -1,9 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { copyRedisFiles, removeRedisFiles } from "../support/redis-server.ts";
 import { startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { createPairs, OwnSite, temporaryDirectory } from "./own-site.ts";
 import { nothingWrong, PairWriters, type Wrongs } from "./pair-writers.ts";
+
+// Several restarts of real servers each, on machines that are busy.
+vi.setConfig({ testTimeout: 90_000 });
 
 let sites: TwoSite;
 
@@ -73,7 +76,6 @@ describe.each(losses)("Redis $what", ({ what, back }) => {
 
   test.each([1, 2])(
     "with %i API server(s) that ended as well, what was applied stays applied once, no position is given twice, and the loss is told until it is acknowledged",
-    { timeout: 60_000 },
     async (servers) => {
       await using site = await OwnSite.start(sites, `${name}-all-ended-${servers}`, { servers });
       await using writers = new PairWriters(site);
