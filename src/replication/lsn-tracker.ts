@@ -2,6 +2,7 @@ import type pg from "pg";
 import type { BufferedWrites } from "../buffer/buffered-writes.ts";
 import { settle } from "../buffer/settle.ts";
 import { aborted, Deadline, sleep } from "../lib/abort.ts";
+import { failpoint } from "../lib/failpoint.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
 import { type Position, START } from "../position.ts";
@@ -163,6 +164,7 @@ export class LsnTracker {
         if (entry.state === "APPLIED") entry.state = "REPLICATED";
         provenTo = entry.position;
       }
+      failpoint("proof-seen");
       writes.prove(provenTo);
       this.#proven = provenTo;
       this.#options.changed();

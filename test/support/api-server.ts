@@ -10,6 +10,14 @@ export interface ApiServerOptions {
   log: string;
 }
 
+/** What one start has beyond the rest. */
+export interface StartOptions {
+  /** Modules that are loaded before the service, as with `node --import`. */
+  imports?: readonly string[];
+  /** More environment. */
+  env?: Record<string, string>;
+}
+
 const projectRoot = join(import.meta.dirname, "..", "..");
 
 /** An API server in a process of its own. It keeps its port when it is started again. */
@@ -43,8 +51,14 @@ export class ApiServer implements AsyncDisposable {
     return this.#child?.running ?? false;
   }
 
-  /** Resolves when the server says that it listens. */
-  async start(): Promise<void> {
+  /** Resolves when the process has ended, with the signal that ended it; undefined where it ended by itself. */
+  get ended(): Promise<NodeJS.Signals | undefined> {
+    const child = this.#child;
+    return child ? child.exited.then(() => child.endedBy) : Promise.resolve(undefined);
+  }
+
+  /** Resolves when the server says that it listens. The options hold for this start alone. */
+  async start(options: StartOptions = {}): Promise<void> {
     if (this.running) throw new Error(`the server on port ${this.#port} is running`);
     const { env, log } = this.#options;
     const file = createWriteStream(log, { flags: "a" });
@@ -56,9 +70,9 @@ export class ApiServer implements AsyncDisposable {
     let rest = "";
     const child = await Child.start({
       command: process.execPath,
-      args: ["src/cli.ts", "serve"],
+      args: [...(options.imports ?? []).flatMap((module) => ["--import", module]), "src/cli.ts", "serve"],
       cwd: projectRoot,
-      env: { ...inheritedEnv(), ...env, LISTEN_ADDRESS: `127.0.0.1:${this.#port}` },
+      env: { ...inheritedEnv(), ...env, ...options.env, LISTEN_ADDRESS: `127.0.0.1:${this.#port}` },
       log,
       onOutput: (text) => {
         file.write(text);
@@ -120,6 +134,7 @@ export class ApiServer implements AsyncDisposable {
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
+    this.thaw(); // a frozen process takes no SIGTERM
     await this.#child?.end(signal);
     this.#log?.end();
   }

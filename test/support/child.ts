@@ -21,13 +21,15 @@ export class Child {
   readonly exited: Promise<void>;
   readonly #process: ChildProcess;
   #running = true;
+  #endedBy: NodeJS.Signals | undefined;
 
   private constructor(process: ChildProcess, pid: number) {
     this.#process = process;
     this.pid = pid;
     this.exited = new Promise((resolve) => {
-      process.once("exit", () => {
+      process.once("exit", (_, signal) => {
         this.#running = false;
+        this.#endedBy = signal ?? undefined;
         releaseChild(pid);
         resolve();
       });
@@ -56,6 +58,11 @@ export class Child {
 
   get running(): boolean {
     return this.#running;
+  }
+
+  /** The signal that ended it; undefined while it runs, or where it ended by itself. */
+  get endedBy(): NodeJS.Signals | undefined {
+    return this.#endedBy;
   }
 
   /** Sends the signal and resolves when the process has ended; after the time, milliseconds, it is killed. */

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
@@ -21,8 +21,11 @@ export interface RedisServer extends AsyncDisposable {
   readonly url: string;
   /** Where the append-only file is; undefined in a container. */
   readonly directory: string | undefined;
-  /** Starts it again with the same data on the same port; resolves when the data is loaded. */
-  start(): Promise<void>;
+  /**
+   * Starts it again with the same data on the same port; resolves when the data is loaded. `config` is in place of
+   * single lines of its configuration, this time; a container keeps what it has.
+   */
+  start(config?: Record<string, string>): Promise<void>;
   stop(): Promise<void>;
   /** kill -9. */
   kill(): Promise<void>;
@@ -75,7 +78,7 @@ class LocalRedis implements RedisServer {
     return `redis://${this.host}:${this.port}`;
   }
 
-  async start(): Promise<void> {
+  async start(changed: Record<string, string> = {}): Promise<void> {
     if (this.#child?.running) throw new Error(`Redis on port ${this.port} is running`);
     const config: Record<string, string> = {
       bind: this.host,
@@ -84,6 +87,7 @@ class LocalRedis implements RedisServer {
       ...durableConfig,
       daemonize: "no",
       ...this.#config,
+      ...changed,
     };
     const log = join(this.directory, "redis.log");
     const child = await Child.start({
@@ -123,6 +127,28 @@ class LocalRedis implements RedisServer {
     await this.kill();
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** The files of a Redis, in the directory that is kept; the log is none of them. */
+const appendOnlyDirectory = "appendonlydir";
+
+/** Copies what a Redis, running or not, has on its disk. With `appendfsync always` that is all it has acknowledged. */
+export function copyRedisFiles(from: string, to: string): void {
+  rmSync(join(to, appendOnlyDirectory), { recursive: true, force: true });
+  cpSync(join(from, appendOnlyDirectory), join(to, appendOnlyDirectory), { recursive: true });
+}
+
+/** Leaves a Redis that is not running without any data. */
+export function removeRedisFiles(directory: string): void {
+  rmSync(join(directory, appendOnlyDirectory), { recursive: true, force: true });
+}
+
+/** The file that commands are appended to just now. */
+export function appendOnlyFile(directory: string): string {
+  const files = readdirSync(join(directory, appendOnlyDirectory)).filter((name) => name.endsWith(".incr.aof"));
+  const [file] = files;
+  if (file === undefined || files.length > 1) throw new Error(`one file was expected, not ${files.join(", ")}`);
+  return join(directory, appendOnlyDirectory, file);
 }
 
 /** Fails while the data is being loaded. */
