@@ -23,6 +23,8 @@ export interface LinkStatus {
  */
 export class Link implements AsyncDisposable {
   readonly #servers: Server[] = [];
+  /** Where each listening port leads to. */
+  readonly #targets = new Map<number, Address>();
   readonly #connections = new Set<Connection>();
   readonly #listenHost: string;
   #roundTripMs: number;
@@ -40,13 +42,24 @@ export class Link implements AsyncDisposable {
 
   /** The address at which a server of the main site is reached through the link. */
   async forward(target: Address): Promise<Address> {
-    const server = createServer({ allowHalfOpen: true }, (near) => this.#accept(near, target));
+    const server = createServer({ allowHalfOpen: true }, (near) => {
+      const now = this.#targets.get(near.localPort ?? 0);
+      if (now) this.#accept(near, now);
+      else near.resetAndDestroy();
+    });
     this.#servers.push(server);
     server.listen(0, this.#listenHost);
     await new Promise((resolve, reject) => server.once("listening", resolve).once("error", reject));
     const address = server.address();
     if (address === null || typeof address === "string") throw new Error("no port");
+    this.#targets.set(address.port, target);
     return { host: this.#listenHost, port: address.port };
+  }
+
+  /** From now on new connections to an address that `forward` gave lead elsewhere; those that exist stay as they are. */
+  retarget({ port }: Address, target: Address): void {
+    if (!this.#targets.has(port)) throw new Error(`nothing is forwarded from port ${port}`);
+    this.#targets.set(port, target);
   }
 
   /** From now on; bytes under way keep their time. */
@@ -60,9 +73,13 @@ export class Link implements AsyncDisposable {
     else for (const connection of this.#connections) connection.lose(cut.direction ?? "both");
   }
 
-  /** Ends the cut. Connections that lost bytes in it are reset. */
-  heal(): void {
+  /**
+   * Ends the cut. Connections that lost bytes in it are reset, or, half-open, stay dead: neither end is ever told, as where
+   * something on the way has forgotten them.
+   */
+  heal({ lossy = "reset" }: { lossy?: "reset" | "dead" } = {}): void {
     this.#cut = undefined;
+    if (lossy === "dead") return;
     for (const connection of this.#connections) {
       if (connection.lossy) connection.reset();
     }
