@@ -168,7 +168,7 @@ export class SampleReader implements AsyncDisposable {
         const { header, rows } = await this.#caller().query("weather_samples", { where });
         if (header.bufferUnreachable) continue;
         this.answered += 1;
-        this.#check(before, new Map(rows.map((row) => [numberOf(row.sampled_at), valueOf(row.pwv_mm)])));
+        this.#check(before, new Map(rows.map((row) => [sampleNumber(row.sampled_at), sampleValue(row.pwv_mm)])));
       } catch (error) {
         const { code, rawMessage } = ConnectError.from(error);
         if (code === Code.Unavailable || code === Code.DeadlineExceeded) this.refused.push(rawMessage);
@@ -206,11 +206,11 @@ export async function drained(caller: SiteCaller, timeoutMs = 15_000): Promise<v
   );
 }
 
-function numberOf(value: Value | undefined): number {
+function sampleNumber(value: Value | undefined): number {
   return value?.kind.case === "timestampValue" ? Number(value.kind.value.seconds) : Number.NaN;
 }
 
-function valueOf(value: Value | undefined): number {
+function sampleValue(value: Value | undefined): number {
   return value?.kind.case === "doubleValue" ? value.kind.value : Number.NaN;
 }
 
