@@ -86,7 +86,7 @@ test("G2 G3 G5 failover: writes that main had applied and its standby had not go
   sites.mainIs(sites.standby);
   await load.more(100);
   await load.stop();
-  await drained(site, 30_000);
+  await drained(site, { load, timeoutMs: 30_000 });
   await reader.expectNothingWrong(20);
   load.expectEachOnceInOrder(await effectsOf(observatory(sites.standby), "failover"));
   for (const { writeId } of load.acknowledged) expect(await stateOf(writeId)).toBe(WriteState.REPLICATED);
@@ -141,7 +141,7 @@ test.each(["", " also with the API server started again in between"])(
     sites.link.heal();
     await load.more(100);
     await load.stop();
-    await drained(site, 30_000);
+    await drained(site, { load, timeoutMs: 30_000 });
     await reader.expectNothingWrong(20);
     load.expectEachOnceInOrder(await effectsOf(observatory(promoted), "proven"));
     for (const { writeId } of load.acknowledged) expect(await stateOf(writeId)).toBe(WriteState.REPLICATED);
@@ -182,7 +182,7 @@ test.each(["", " also with the API server started again in between"])(
     expect((await site.follow(held?.writeId)).at(-1)).toBe(WriteState.REPLICATED);
     await load.more(100);
     await load.stop();
-    await drained(site, 30_000);
+    await drained(site, { load, timeoutMs: 30_000 });
     await reader.expectNothingWrong(20);
     load.expectEachOnceInOrder(await effectsOf(observatory(promoted), "old proof"));
     for (const { writeId } of load.acknowledged) expect(await stateOf(writeId)).toBe(WriteState.REPLICATED);

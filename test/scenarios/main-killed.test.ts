@@ -29,7 +29,7 @@ test("G2 G3 G5: main killed under load three times and started again: each write
   }
   await load.more(100);
   await load.stop();
-  await drained(site);
+  await drained(site, { load });
   await reader.expectNothingWrong(20);
   load.expectEachOnceInOrder(await effectsOf(sites.urls.main, "killed"));
 });
@@ -40,7 +40,7 @@ test("G2 G3 G5: the answers to ten COMMITs in a row are lost under load: each wr
   for (let n = 0; n < 10; n++) await sites.link.dropNextCommitAnswer();
   await load.more(20);
   await load.stop();
-  await drained(site);
+  await drained(site, { load });
   await reader.expectNothingWrong(20);
   load.expectEachOnceInOrder(await effectsOf(sites.urls.main, "unanswered"));
 });
@@ -55,7 +55,7 @@ test("G2 G3: main killed at the moment of COMMIT, its answer lost: each write on
     await sites.primary.start();
   }
   await load.stop();
-  await drained(site);
+  await drained(site, { load });
   load.expectEachOnceInOrder(await effectsOf(sites.urls.main, "killed at commit"));
   expect(load.refused).toEqual([]);
 });

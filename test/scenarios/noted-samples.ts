@@ -5,7 +5,7 @@ import { upsert } from "../../demo/mutations.ts";
 import type { MutationInit } from "../../demo/site-client.ts";
 import { double, text, time } from "../../demo/values.ts";
 import type { Value } from "../../gen/ts/opsdb/v1/value_pb.ts";
-import { type Position, parsePosition } from "../../src/position.ts";
+import { type Position, parsePosition, START } from "../../src/position.ts";
 import { equals, type SiteCaller } from "../e2e/site-caller.ts";
 import { eventually } from "../support/eventually.ts";
 import { sql } from "../support/sql.ts";
@@ -194,14 +194,19 @@ export class SampleReader implements AsyncDisposable {
   }
 }
 
-/** Resolves when main has decided every write and the replica shows them all. */
-export async function drained(caller: SiteCaller, timeoutMs = 15_000): Promise<void> {
+/** Resolves when main has decided every write, those of the load among them, and the replica shows them all. */
+export async function drained(
+  caller: SiteCaller,
+  { load, timeoutMs = 15_000 }: { load?: SampleLoad; timeoutMs?: number } = {},
+): Promise<void> {
+  const last = load?.acknowledged.reduce((max, { position }) => (position > max ? position : max), START) ?? START;
   await eventually(
     async () => {
       const { buffer } = await caller.statusUntil(() => true);
-      return { pending: buffer?.pendingWrites, overlay: buffer?.overlayWrites };
+      const known = parsePosition(buffer?.lastPosition || "0-0") >= last;
+      return { known, pending: buffer?.pendingWrites, overlay: buffer?.overlayWrites };
     },
-    ({ pending, overlay }) => pending === 0n && overlay === 0n,
+    ({ known, pending, overlay }) => known && pending === 0n && overlay === 0n,
     { timeoutMs, everyMs: 50, what: "that the buffer is drained and the overlay empty" },
   );
 }

@@ -26,6 +26,8 @@ export class Link implements AsyncDisposable {
   /** Where each listening port leads to. */
   readonly #targets = new Map<number, Address>();
   readonly #connections = new Set<Connection>();
+  /** Connections that were begun in a black hole: on a real link their handshake would not have come through yet. */
+  readonly #begun = new Map<Socket, Address>();
   readonly #listenHost: string;
   #roundTripMs: number;
   #cut: Cut | undefined;
@@ -37,7 +39,7 @@ export class Link implements AsyncDisposable {
   }
 
   get status(): LinkStatus {
-    return { roundTripMs: this.#roundTripMs, cut: this.#cut, connections: this.#connections.size };
+    return { roundTripMs: this.#roundTripMs, cut: this.#cut, connections: this.#connections.size + this.#begun.size };
   }
 
   /** The address at which a server of the main site is reached through the link. */
@@ -75,10 +77,17 @@ export class Link implements AsyncDisposable {
 
   /**
    * Ends the cut. Connections that lost bytes in it are reset, or, half-open, stay dead: neither end is ever told, as where
-   * something on the way has forgotten them.
+   * something on the way has forgotten them. Those that were begun in it are reset too, or come through now, as a
+   * handshake does that is tried again.
    */
   heal({ lossy = "reset" }: { lossy?: "reset" | "dead" } = {}): void {
     this.#cut = undefined;
+    const begun = [...this.#begun];
+    this.#begun.clear();
+    for (const [near, target] of begun) {
+      if (lossy === "dead") this.#connect(near, target);
+      else near.resetAndDestroy();
+    }
     if (lossy === "dead") return;
     for (const connection of this.#connections) {
       if (connection.lossy) connection.reset();
@@ -101,11 +110,15 @@ export class Link implements AsyncDisposable {
   }
 
   #accept(near: Socket, target: Address): void {
-    if (this.#cut?.mode === "reset") {
-      near.on("error", () => {});
-      near.resetAndDestroy();
-      return;
-    }
+    near.on("error", () => {});
+    if (this.#cut?.mode === "reset") near.resetAndDestroy();
+    else if (this.#cut) {
+      this.#begun.set(near, target);
+      near.once("close", () => this.#begun.delete(near));
+    } else this.#connect(near, target);
+  }
+
+  #connect(near: Socket, target: Address): void {
     const connection = new Connection(near, target, {
       oneWayMs: () => this.#roundTripMs / 2,
       dropsCommitAnswer: () => this.#onCommitDropped !== undefined,
@@ -116,10 +129,11 @@ export class Link implements AsyncDisposable {
       closed: () => this.#connections.delete(connection),
     });
     this.#connections.add(connection);
-    if (this.#cut) connection.lose(this.#cut.direction ?? "both");
   }
 
   #resetAll(): void {
+    for (const near of this.#begun.keys()) near.resetAndDestroy();
+    this.#begun.clear();
     for (const connection of this.#connections) connection.reset();
   }
 }
