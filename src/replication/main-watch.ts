@@ -3,6 +3,7 @@ import { sleep } from "../lib/abort.ts";
 import type { Logger } from "../lib/logger.ts";
 import { START } from "../position.ts";
 import { messageOf } from "../postgres/sqlstate.ts";
+import { dropIdle } from "../postgres/use-client.ts";
 import type { LsnTracker } from "./lsn-tracker.ts";
 import { type MainState, readMainState } from "./main-state.ts";
 import { Part } from "./part.ts";
@@ -58,6 +59,7 @@ export class MainWatch {
         if (signal.aborted) return;
         if (this.part.status.state === "RUNNING") logger.warn({ error }, "the main database does not answer");
         this.part.set("RETRYING", messageOf(error), pollMs);
+        await dropIdle(pool).catch(() => {});
       }
       await sleep(pollMs, signal).catch(() => {});
     }

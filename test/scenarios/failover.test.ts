@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { text } from "../../demo/values.ts";
 import { Consistency } from "../../gen/ts/opsdb/v1/query_pb.ts";
 import { WriteState } from "../../gen/ts/opsdb/v1/write_pb.ts";
@@ -12,6 +12,8 @@ import type { PostgresServer, StandbyServer } from "../support/postgres-pair.ts"
 import { sql } from "../support/sql.ts";
 import { databaseName, startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { drained, effectsOf, noteEffects, SampleLoad, SampleReader, sample } from "./noted-samples.ts";
+
+vi.setConfig({ testTimeout: 120_000 });
 
 let sites: TwoSite;
 let site: SiteCaller;
@@ -105,7 +107,7 @@ test("G2 G3 G5 failover: writes that main had applied and its standby had not go
   );
   expect(again.duplicate).toBe(true);
   expect((await site.query("weather_samples", { where, token: again.token })).rows.length).toBeGreaterThan(300);
-}, 90_000);
+});
 
 test.each(["", " also with the API server started again in between"])(
   "G2 G5 G8 failover: writes that the replica had proven are open again where the new main lacks them, and are applied again%s",
@@ -146,7 +148,6 @@ test.each(["", " also with the API server started again in between"])(
     load.expectEachOnceInOrder(await effectsOf(observatory(promoted), "proven"));
     for (const { writeId } of load.acknowledged) expect(await stateOf(writeId)).toBe(WriteState.REPLICATED);
   },
-  90_000,
 );
 
 test.each(["", " also with the API server started again in between"])(
@@ -187,7 +188,6 @@ test.each(["", " also with the API server started again in between"])(
     load.expectEachOnceInOrder(await effectsOf(observatory(promoted), "old proof"));
     for (const { writeId } of load.acknowledged) expect(await stateOf(writeId)).toBe(WriteState.REPLICATED);
   },
-  90_000,
 );
 
 test("G9 failover: writes that had left the buffer are gone with main: the log says so, and writing, draining and reading go on", async () => {
@@ -229,7 +229,7 @@ test("G9 failover: writes that had left the buffer are gone with main: the log s
   await drained(site);
   expect((await effectsOf(observatory(promoted), "trimmed")).map(({ n }) => n)).toEqual([1, 3, 2]);
   expect((await site.query("weather_samples", { where })).rows).toHaveLength(3);
-}, 90_000);
+});
 
 test("G5 failover: what was merged with the old replica is not shown with the new one, although its snapshot has the same name", async () => {
   await start();
@@ -265,7 +265,7 @@ test("G5 failover: what was merged with the old replica is not shown with the ne
   sites.link.heal();
   await drained(site);
   expect((await effectsOf(observatory(promoted), "named")).map(({ n }) => n)).toEqual([1, 2, 3]);
-}, 90_000);
+});
 
 async function snapshotOf(server: PostgresServer): Promise<string | undefined> {
   return (await sql<{ name: string }>(server.url, "select pg_current_snapshot()::text as name"))[0]?.name;

@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { SiteCaller } from "../e2e/site-caller.ts";
 import { startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { drained, effectsOf, noteEffects, SampleLoad, SampleReader } from "./noted-samples.ts";
+
+vi.setConfig({ testTimeout: 120_000 });
 
 let sites: TwoSite;
 let site: SiteCaller;

@@ -1,5 +1,5 @@
 import { ConnectError } from "@connectrpc/connect";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { RetryInfoSchema } from "../../gen/ts/google/rpc/error_details_pb.ts";
 import { Consistency, type QueryResponse } from "../../gen/ts/opsdb/v1/query_pb.ts";
 import { refusal, resultOf, SiteCaller } from "../e2e/site-caller.ts";
@@ -7,6 +7,8 @@ import { eventually } from "../support/eventually.ts";
 import { sql } from "../support/sql.ts";
 import { startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { drained, sample } from "./noted-samples.ts";
+
+vi.setConfig({ testTimeout: 120_000 });
 
 const rowCount = 60_000;
 
@@ -19,7 +21,7 @@ beforeAll(async () => {
     await sql(sites.standby.url, `alter system set ${setting}`);
   await sql(sites.standby.url, "select pg_reload_conf()");
   site = new SiteCaller(sites.secondary);
-}, 60_000);
+});
 
 afterAll(async () => {
   site?.[Symbol.dispose]();
@@ -75,7 +77,6 @@ test.each(conflicts)(
     await eventually(() => site.query("sources"));
     await drained(site);
   },
-  60_000,
 );
 
 test("a connection that the replica takes away between reads is not noticed by the next reader", async () => {

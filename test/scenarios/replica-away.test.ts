@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { PartState } from "../../gen/ts/opsdb/v1/replication_pb.ts";
 import { SiteCaller } from "../e2e/site-caller.ts";
 import { startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { drained, effectsOf, noteEffects, SampleLoad, SampleReader } from "./noted-samples.ts";
+
+vi.setConfig({ testTimeout: 120_000 });
 
 let sites: TwoSite;
 let site: SiteCaller;
