@@ -87,7 +87,7 @@ export class BufferedWrites {
     return this.#bytes;
   }
 
-  /** Grows with every write that turns out to be refused: what was shown with it must not be shown any more. */
+  /** Grows with every write that turns out to be refused, or open again: what was shown until then is not right any more. */
   get rejections(): number {
     return this.#rejections;
   }
@@ -219,20 +219,19 @@ export class BufferedWrites {
 
   /** Main has not decided the entries after the position, whatever was known before (failover): they are open again. */
   reopen(position: Position): void {
-    for (const entry of this.#entries.slice(this.#indexAfter(position))) {
-      if (entry.state === "ACCEPTED") continue;
-      entry.state = "ACCEPTED";
-      entry.lsn = undefined;
-      entry.appliedAt = undefined;
-      entry.rejection = undefined;
-    }
+    for (const entry of this.#entries.slice(this.#indexAfter(position))) this.#open(entry);
   }
 
-  /** The replica does not show what it showed before (failover): entries after the position are unproven again. */
+  /**
+   * The replica does not show what it showed before (failover): entries after the position are unproven again. What main
+   * is known to have applied stays applied.
+   */
   unprove(position: Position): void {
-    this.reopen(position);
     const from = this.#indexAfter(position);
-    for (const entry of this.#entries.slice(from, this.#proven)) this.#touch(entry.write.mutations, 1);
+    for (const entry of this.#entries.slice(from, this.#proven)) {
+      if (entry.state !== "APPLIED") this.#open(entry);
+      this.#touch(entry.write.mutations, 1);
+    }
     this.#proven = Math.min(this.#proven, from);
     for (const entry of this.#entries.slice(from)) if (entry.duplicateOf === undefined) this.#recordRows(entry);
   }
@@ -270,6 +269,15 @@ export class BufferedWrites {
   /** The raw entries after the position, for writing them again where Redis has lost them. */
   payloadsAfter(position: Position): RawEntry[] {
     return this.#entries.slice(this.#indexAfter(position));
+  }
+
+  #open(entry: Entry): void {
+    if (entry.state === "ACCEPTED") return;
+    if (entry.state === "REJECTED") this.#rejections += 1; // what was shown without it must be shown anew
+    entry.state = "ACCEPTED";
+    entry.lsn = undefined;
+    entry.appliedAt = undefined;
+    entry.rejection = undefined;
   }
 
   /** A write with preconditions may do nothing, and an update proves nothing: neither says whether a row exists. */

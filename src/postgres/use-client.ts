@@ -57,3 +57,11 @@ export async function rowsOf(
   });
   return rows;
 }
+
+/**
+ * Closes the connections of the pool that nobody uses. Where one of them turned out to be dead, so may be the others, and
+ * each would cost whoever gets it the time until that is noticed.
+ */
+export async function dropIdle(pool: pg.Pool): Promise<void> {
+  for (let left = pool.idleCount; left > 0 && pool.idleCount > 0; left--) (await pool.connect()).release(true);
+}

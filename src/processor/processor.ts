@@ -11,8 +11,9 @@ import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
 import { formatPosition, type Position, parsePosition, START } from "../position.ts";
 import { connectPipelined, type DatabaseAddress, type PipelinedConnection } from "../postgres/connection.ts";
-import { parseDecision, parseLedgerRow, readLedger, takeCursor } from "../postgres/ledger.ts";
+import { advanceCursor, parseDecision, parseLedgerRow, readLedger, takeCursor } from "../postgres/ledger.ts";
 import { classify, messageOf, rejectionOf, sqlstateOf } from "../postgres/sqlstate.ts";
+import type { LsnTracker } from "../replication/lsn-tracker.ts";
 import { Part } from "../replication/part.ts";
 import type { ProcessorStatus } from "../replication/status.ts";
 import type { Rejection } from "../write.ts";
@@ -45,6 +46,8 @@ export interface ProcessorOptions {
   inFlight: number;
   leaseMs: number;
   logger: Logger;
+  /** Compares main's cursor with what was proven here; without it nothing is. */
+  tracker?: Pick<LsnTracker, "proven" | "mainIsAt">;
   /** Tells that a write's state or the processor's changed. */
   changed: () => void;
 }
@@ -204,20 +207,34 @@ export class Processor {
         settings,
       });
       this.#unreadable.clear();
-      const { applier, cursor } = await this.#takeCursor(connection);
+      const before = this.#options.tracker?.proven ?? START;
+      const { applier, cursor: taken } = await this.#takeCursor(connection);
+      const cursor = await this.#passOverForgotten(applier, taken);
       await this.#options.buffer.neverBelow(cursor);
-      if (cursor < this.#options.buffer.writes.forgottenTo)
-        this.#options.logger.error(
-          { cursor: formatPosition(cursor) },
-          "main came back older than what this site still remembers: writes that were proven before may be missing there",
-        );
-      if (cursor < this.cursor) this.#options.buffer.writes.reopen(cursor); // main failed over to an older state
+      // Main failed over to an older state: what it had decided, and what the replica had proven, is open again.
+      if (cursor < this.cursor) this.#options.buffer.writes.reopen(cursor);
+      this.#options.tracker?.mainIsAt(cursor, before);
       await this.#learnOutcomes(connection, cursor);
       this.#moveCursor(cursor);
       await this.#drain(applier, AbortSignal.any([signal, lost.signal, connection.closed]), backoff);
     } finally {
       clearInterval(renewal);
     }
+  }
+
+  /**
+   * Where main came back older than the oldest write that is still in the buffer, what was between is gone; the cursor
+   * moves past it, since a replica that stays behind what was proven would be refused to every merged read for ever.
+   */
+  async #passOverForgotten(applier: Applier, cursor: Position): Promise<Position> {
+    const { forgottenTo } = this.#options.buffer.writes;
+    if (cursor >= forgottenTo) return cursor;
+    this.#options.logger.error(
+      { cursor: formatPosition(cursor), forgottenTo: formatPosition(forgottenTo) },
+      "main came back older than what this site still remembers: writes that were proven before may be missing there",
+    );
+    await applier.connection.query(advanceCursor(applier.site, applier.token, cursor, forgottenTo));
+    return forgottenTo;
   }
 
   async #takeCursor(connection: PipelinedConnection): Promise<{ applier: Applier; cursor: Position }> {

@@ -21,7 +21,8 @@ export class Snapshot implements AsyncDisposable {
   #ended = false;
   #released = false;
   /**
-   * Equal names see equal data. Undefined where nothing tells: on a standby pg_current_snapshot() leaves out which
+   * Equal names see equal data; a database that was made again gives its transaction ids a second time, so the name has
+   * the server's start in it. Undefined where nothing tells: on a standby pg_current_snapshot() leaves out which
    * transactions are in progress, so it names a snapshot only while there are none between its bounds.
    */
   readonly name: string | undefined;
@@ -118,14 +119,15 @@ async function begin(client: pg.PoolClient, site: string, timeoutMs: number) {
   const [row] = await rowsOf(client, {
     name: "opsdb_snapshot",
     text: `select pg_current_snapshot()::text, (select position from opsdb.cursor where site = $1),
-      case when pg_is_in_recovery() then coalesce(pg_last_wal_replay_lsn(), '0/0') else pg_current_wal_lsn() end`,
+      case when pg_is_in_recovery() then coalesce(pg_last_wal_replay_lsn(), '0/0') else pg_current_wal_lsn() end,
+      pg_postmaster_start_time()`,
     values: [site],
   });
   await begun;
-  const [bounds, cursor, lsn] = row ?? [];
+  const [bounds, cursor, lsn, started] = row ?? [];
   const [xmin, xmax] = (bounds ?? "").split(":");
   return {
-    name: xmin === xmax ? xmax : undefined,
+    name: xmin === xmax ? `${started} ${xmax}` : undefined,
     cursor: cursor == null ? START : parsePosition(cursor),
     lsnAfter: parseLsn(lsn ?? "0/0"),
   };

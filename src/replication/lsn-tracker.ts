@@ -46,6 +46,10 @@ export class LsnTracker {
   #stateAt = Number.NEGATIVE_INFINITY;
   readonly #hurry = new Latest(0);
   #proven: Position = START;
+  /** The local database as it was when it showed more than main: what it shows since is no proof. */
+  #divergedFrom: Pick<LocalState, "systemIdentifier" | "timeline"> | undefined;
+  /** Moves when proofs are taken back, so that a look that began before does not prove anything any more. */
+  #takenBack = 0;
 
   constructor(options: LsnTrackerOptions) {
     this.#options = options;
@@ -55,6 +59,21 @@ export class LsnTracker {
   /** Every write of the site up to here is visible on the local database. */
   get proven(): Position {
     return this.#proven;
+  }
+
+  /**
+   * Main, asked after the replica had proven writes up to `before`, has its cursor here. Where that is earlier, main has
+   * failed over and lost writes that the local database still shows. They are open again; and since a local database
+   * that shows them cannot follow the new main, it proves nothing until another one, of a new timeline, is in its place.
+   */
+  mainIsAt(cursor: Position, before: Position): void {
+    const { writes, logger, changed } = this.#options;
+    if (!writes || cursor >= before || cursor >= this.#proven) return;
+    logger.error({}, "main has lost writes that the local database shows: they are applied again");
+    writes.reopen(cursor);
+    this.#takeBack(writes, cursor);
+    this.#divergedFrom = this.state.value;
+    changed();
   }
 
   /** Looks again at once, and often for as long as writes are on their way. */
@@ -101,7 +120,10 @@ export class LsnTracker {
           cursor = state.cursor;
         } else cursor = await readCursor(local, site, timely);
         if (this.#options.writes) await this.#prove(this.#options.writes, cursor, timely);
-        this.part.set("RUNNING");
+        this.part.set(
+          "RUNNING",
+          this.#divergedFrom ? "it shows what main has lost: make it again from the new main" : "",
+        );
       } catch (error) {
         if (signal.aborted) return;
         if (this.part.status.reason !== messageOf(error))
@@ -116,6 +138,7 @@ export class LsnTracker {
 
   /** The whole state costs the database more than the cursor, which is all that a proof needs. */
   #wantsState(): boolean {
+    if (this.#divergedFrom) return true;
     return this.#waitingForState > 0 || performance.now() - this.#stateAt >= this.#options.idlePollMs;
   }
 
@@ -131,26 +154,29 @@ export class LsnTracker {
   }
 
   #someApplied(): boolean {
+    if (this.#divergedFrom) return false; // none of them can be proven now
     const { writes } = this.#options;
     const next = writes?.firstAfter(this.#proven);
     return next !== undefined && next.state !== "ACCEPTED";
   }
 
   async #prove(writes: BufferedWrites, cursor: Position, signal: AbortSignal): Promise<void> {
+    if (this.#diverged()) return;
     if (cursor < this.#proven) {
       this.#options.logger.error(
         {},
         "the local database shows less than before: main failed over; retained writes are applied again",
       );
-      writes.unprove(cursor);
-      this.#proven = cursor;
+      this.#takeBack(writes, cursor);
     }
+    const takenBack = this.#takenBack;
     for (;;) {
       const page = writes.unprovenUpTo(cursor, PROOF_PAGE);
       const last = page.at(-1);
       if (!last) break;
       const ids = page.map(({ writeId }) => writeId);
       const rows = await queryRows(this.#options.local, signal, readLedger(ids));
+      if (takenBack !== this.#takenBack) return;
       const found = new Map(rows.map(parseLedgerRow).map((row) => [row.writeId, row]));
       let provenTo = this.#proven;
       let missing: string | undefined;
@@ -171,5 +197,20 @@ export class LsnTracker {
       if (missing !== undefined) throw new Error(`the cursor has passed write ${missing}, which has no ledger row`);
     }
     if (cursor > this.#proven) this.#proven = cursor;
+  }
+
+  #takeBack(writes: BufferedWrites, cursor: Position): void {
+    writes.unprove(cursor);
+    this.#proven = cursor;
+    this.#takenBack += 1;
+  }
+
+  /** Whether the local database is still the one that showed more than main. */
+  #diverged(): boolean {
+    const [from, now] = [this.#divergedFrom, this.state.value];
+    if (!from || !now) return false;
+    if (from.systemIdentifier === now.systemIdentifier && now.timeline <= from.timeline) return true;
+    this.#divergedFrom = undefined;
+    return false;
   }
 }

@@ -1,28 +1,35 @@
 import type pg from "pg";
 import { sleep } from "../lib/abort.ts";
 import type { Logger } from "../lib/logger.ts";
+import { START } from "../position.ts";
 import { messageOf } from "../postgres/sqlstate.ts";
+import { dropIdle } from "../postgres/use-client.ts";
+import type { LsnTracker } from "./lsn-tracker.ts";
 import { type MainState, readMainState } from "./main-state.ts";
 import { Part } from "./part.ts";
 import type { MainStatus } from "./status.ts";
 
+export interface MainWatchOptions {
+  pool: pg.Pool;
+  site: string;
+  pollMs: number;
+  /** A look that is not answered in this time is given up, milliseconds. */
+  timeoutMs: number;
+  /** Compares main's cursor with what it proves here; undefined at a main site. */
+  tracker?: LsnTracker;
+  logger: Logger;
+  changed: () => void;
+}
+
 /** Looks at the main database from time to time, over the link where there is one. */
 export class MainWatch {
   readonly part: Part;
-  readonly #pool: pg.Pool;
-  readonly #pollMs: number;
-  readonly #timeoutMs: number;
-  readonly #logger: Logger;
-  readonly #changed: () => void;
+  readonly #options: MainWatchOptions;
   #state: MainState | undefined;
   #at: Date | undefined;
 
-  constructor(options: { pool: pg.Pool; pollMs: number; timeoutMs: number; logger: Logger; changed: () => void }) {
-    this.#pool = options.pool;
-    this.#pollMs = options.pollMs;
-    this.#timeoutMs = options.timeoutMs;
-    this.#logger = options.logger;
-    this.#changed = options.changed;
+  constructor(options: MainWatchOptions) {
+    this.#options = options;
     this.part = new Part("RETRYING", "not connected yet", options.changed);
   }
 
@@ -38,19 +45,23 @@ export class MainWatch {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    const { pool, site, pollMs, timeoutMs, tracker, logger, changed } = this.#options;
     while (!signal.aborted) {
+      const before = tracker?.proven ?? START;
       try {
-        this.#state = await readMainState(this.#pool, AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs)]));
+        this.#state = await readMainState(pool, site, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
         this.#at = new Date();
-        if (this.part.status.state !== "RUNNING") this.#logger.info({}, "the main database answers");
+        tracker?.mainIsAt(this.#state.cursor, before);
+        if (this.part.status.state !== "RUNNING") logger.info({}, "the main database answers");
         this.part.set("RUNNING");
-        this.#changed();
+        changed();
       } catch (error) {
         if (signal.aborted) return;
-        if (this.part.status.state === "RUNNING") this.#logger.warn({ error }, "the main database does not answer");
-        this.part.set("RETRYING", messageOf(error), this.#pollMs);
+        if (this.part.status.state === "RUNNING") logger.warn({ error }, "the main database does not answer");
+        this.part.set("RETRYING", messageOf(error), pollMs);
+        await dropIdle(pool).catch(() => {});
       }
-      await sleep(this.#pollMs, signal).catch(() => {});
+      await sleep(pollMs, signal).catch(() => {});
     }
   }
 }

@@ -64,6 +64,7 @@ export class MainSite implements Site {
     });
     this.#mainWatch = new MainWatch({
       pool: this.#main,
+      site: this.name,
       pollMs: config.statusPollMs,
       timeoutMs: config.mainTimeoutMs,
       logger,

@@ -128,6 +128,7 @@ export class SecondarySite implements Site {
       catalogOfMain: () => useClient(this.#main, AbortSignal.timeout(config.mainTimeoutMs), loadCatalog),
       ...site.processor,
       logger,
+      tracker: this.#tracker,
       changed: () => {
         this.#tracker.hurry();
         changed();
@@ -135,8 +136,10 @@ export class SecondarySite implements Site {
     });
     this.#mainWatch = new MainWatch({
       pool: this.#main,
+      site: site.name,
       pollMs: config.statusPollMs,
       timeoutMs: config.mainTimeoutMs,
+      tracker: this.#tracker,
       logger,
       changed,
     });

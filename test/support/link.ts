@@ -23,7 +23,11 @@ export interface LinkStatus {
  */
 export class Link implements AsyncDisposable {
   readonly #servers: Server[] = [];
+  /** Where each listening port leads to. */
+  readonly #targets = new Map<number, Address>();
   readonly #connections = new Set<Connection>();
+  /** Connections that were begun in a black hole: on a real link their handshake would not have come through yet. */
+  readonly #begun = new Map<Socket, Address>();
   readonly #listenHost: string;
   #roundTripMs: number;
   #cut: Cut | undefined;
@@ -35,18 +39,29 @@ export class Link implements AsyncDisposable {
   }
 
   get status(): LinkStatus {
-    return { roundTripMs: this.#roundTripMs, cut: this.#cut, connections: this.#connections.size };
+    return { roundTripMs: this.#roundTripMs, cut: this.#cut, connections: this.#connections.size + this.#begun.size };
   }
 
   /** The address at which a server of the main site is reached through the link. */
   async forward(target: Address): Promise<Address> {
-    const server = createServer({ allowHalfOpen: true }, (near) => this.#accept(near, target));
+    const server = createServer({ allowHalfOpen: true }, (near) => {
+      const now = this.#targets.get(near.localPort ?? 0);
+      if (now) this.#accept(near, now);
+      else near.resetAndDestroy();
+    });
     this.#servers.push(server);
     server.listen(0, this.#listenHost);
     await new Promise((resolve, reject) => server.once("listening", resolve).once("error", reject));
     const address = server.address();
     if (address === null || typeof address === "string") throw new Error("no port");
+    this.#targets.set(address.port, target);
     return { host: this.#listenHost, port: address.port };
+  }
+
+  /** From now on new connections to an address that `forward` gave lead elsewhere; those that exist stay as they are. */
+  retarget({ port }: Address, target: Address): void {
+    if (!this.#targets.has(port)) throw new Error(`nothing is forwarded from port ${port}`);
+    this.#targets.set(port, target);
   }
 
   /** From now on; bytes under way keep their time. */
@@ -60,9 +75,20 @@ export class Link implements AsyncDisposable {
     else for (const connection of this.#connections) connection.lose(cut.direction ?? "both");
   }
 
-  /** Ends the cut. Connections that lost bytes in it are reset. */
-  heal(): void {
+  /**
+   * Ends the cut. Connections that lost bytes in it are reset, or, half-open, stay dead: neither end is ever told, as where
+   * something on the way has forgotten them. Those that were begun in it are reset too, or come through now, as a
+   * handshake does that is tried again.
+   */
+  heal({ lossy = "reset" }: { lossy?: "reset" | "dead" } = {}): void {
     this.#cut = undefined;
+    const begun = [...this.#begun];
+    this.#begun.clear();
+    for (const [near, target] of begun) {
+      if (lossy === "dead") this.#connect(near, target);
+      else near.resetAndDestroy();
+    }
+    if (lossy === "dead") return;
     for (const connection of this.#connections) {
       if (connection.lossy) connection.reset();
     }
@@ -89,11 +115,15 @@ export class Link implements AsyncDisposable {
   }
 
   #accept(near: Socket, target: Address): void {
-    if (this.#cut?.mode === "reset") {
-      near.on("error", () => {});
-      near.resetAndDestroy();
-      return;
-    }
+    near.on("error", () => {});
+    if (this.#cut?.mode === "reset") near.resetAndDestroy();
+    else if (this.#cut) {
+      this.#begun.set(near, target);
+      near.once("close", () => this.#begun.delete(near));
+    } else this.#connect(near, target);
+  }
+
+  #connect(near: Socket, target: Address): void {
     const connection = new Connection(near, target, {
       oneWayMs: () => this.#roundTripMs / 2,
       dropsCommitAnswer: () => this.#onCommitDropped !== undefined,
@@ -104,10 +134,11 @@ export class Link implements AsyncDisposable {
       closed: () => this.#connections.delete(connection),
     });
     this.#connections.add(connection);
-    if (this.#cut) connection.lose(this.#cut.direction ?? "both");
   }
 
   #resetAll(): void {
+    for (const near of this.#begun.keys()) near.resetAndDestroy();
+    this.#begun.clear();
     for (const connection of this.#connections) connection.reset();
   }
 }

@@ -43,9 +43,20 @@ export interface StandbyServer extends PostgresServer {
   caughtUp(): Promise<void>;
 }
 
+export interface NewStandby {
+  /** Of the server, and of its slot: letters and digits. */
+  name: string;
+  /** What it is copied from and follows. It is stopped for the copy and started again, also where it was not running. */
+  from: PostgresServer;
+  /** The address at which the new standby is to reach it. Default: directly. */
+  via?: (source: Address) => Promise<Address>;
+}
+
 export interface PostgresPair extends AsyncDisposable {
   readonly primary: PostgresServer;
   readonly standby: StandbyServer;
+  /** One more standby, of any server of the pair; resolves when it streams. Missing where the servers are containers. */
+  readonly anotherStandby?: (standby: NewStandby) => Promise<StandbyServer>;
 }
 
 export class NoLocalPostgresError extends Error {
@@ -64,31 +75,43 @@ export async function startPostgresPair(options: PostgresPairOptions = {}): Prom
   }
   const primary = new Server({ root, name: "primary", port: await freePort(), binaries });
   primary.initialize(settings(options.fsync ?? false));
-  const standby = new Standby({ root, name: "standby", port: await freePort(), binaries }, primary);
-  standby.copyFrom(primary);
-  try {
-    await primary.start();
-    await sql(primary.url, "select pg_create_physical_replication_slot('standby', true)");
-    const via = (await options.standbyVia?.(primary)) ?? primary;
-    standby.follow(via);
+  const servers: Server[] = [primary];
+  const anotherStandby = async ({ name, from, via }: NewStandby): Promise<StandbyServer> => {
+    const source = servers.find((server) => server === from);
+    if (!source) throw new Error("the server is not one of this pair");
+    const standby = new Standby({ root, name, port: await freePort(), binaries }, source);
+    await source.stop();
+    standby.copyFrom(source);
+    servers.push(standby);
+    await source.start();
+    await sql(source.url, "select pg_create_physical_replication_slot($1, true)", [name]);
+    standby.follow((await via?.(source)) ?? source, name);
     await standby.start();
     await eventually(
-      () => sql<{ state: string }>(primary.url, "select state from pg_stat_replication where state = 'streaming'"),
+      () =>
+        sql(source.url, "select from pg_stat_replication where state = 'streaming' and application_name = $1", [name]),
       (rows) => rows.length === 1,
-      { timeoutMs: 30_000, what: "streaming to the standby" },
+      { timeoutMs: 30_000, what: `streaming to ${name}` },
     );
-  } catch (error) {
-    await Promise.all([standby.kill(), primary.kill()]);
-    throw new Error(`${error}\n${primary.log()}${standby.log()}`, { cause: error });
-  }
-  return {
-    primary,
-    standby,
-    async [Symbol.asyncDispose]() {
-      await Promise.all([standby.kill(), primary.kill()]);
-      fs.rmSync(root, { recursive: true, force: true });
-    },
+    return standby;
   };
+  const end = async (): Promise<void> => void (await Promise.all(servers.map((server) => server.kill())));
+  try {
+    const via = options.standbyVia;
+    const standby = await anotherStandby({ name: "standby", from: primary, ...(via && { via }) });
+    return {
+      primary,
+      standby,
+      anotherStandby,
+      async [Symbol.asyncDispose]() {
+        await end();
+        fs.rmSync(root, { recursive: true, force: true });
+      },
+    };
+  } catch (error) {
+    await end();
+    throw new Error(`${error}\n${servers.map((server) => server.log()).join("")}`, { cause: error });
+  }
 }
 
 /** Both servers get the same; a standby needs at least the primary's max_connections. */
@@ -221,18 +244,25 @@ class Standby extends Server implements StandbyServer {
     this.#primary = primary;
   }
 
-  /** A cold copy is a base backup: initdb leaves a cluster that was shut down in order. */
-  copyFrom(primary: Server): void {
-    fs.cpSync(primary.data, this.data, { recursive: true, preserveTimestamps: true });
+  /** A cold copy is a base backup: a cluster that initdb left, or that was shut down in order. */
+  copyFrom(source: Server): void {
+    // Slots are the source's own: a copy would keep WAL for standbys that never come.
+    const slots = join(source.data, "pg_replslot");
+    fs.cpSync(source.data, this.data, {
+      recursive: true,
+      preserveTimestamps: true,
+      filter: (path) => !path.startsWith(`${slots}/`),
+    });
     fs.chmodSync(this.data, 0o700);
     fs.writeFileSync(join(this.data, "standby.signal"), "");
   }
 
-  follow({ host, port }: Address): void {
-    const connection = `host=${host} port=${port} user=postgres application_name=standby connect_timeout=5`;
+  follow({ host, port }: Address, name: string): void {
+    const connection = `host=${host} port=${port} user=postgres application_name=${name} connect_timeout=5`;
+    // Of a setting that is there twice the last one counts.
     fs.appendFileSync(
       join(this.data, "postgresql.auto.conf"),
-      `primary_conninfo = '${connection}'\nprimary_slot_name = 'standby'\n`,
+      `primary_conninfo = '${connection}'\nprimary_slot_name = '${name}'\n`,
     );
     this.own();
   }

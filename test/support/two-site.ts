@@ -25,6 +25,11 @@ export interface TwoSiteOptions {
   /** More configuration, by environment names. */
   env?: Partial<Record<SiteRole, Record<string, string>>>;
   redis?: Record<string, string>;
+  /**
+   * Whether the WAL stream has a link of its own, and the local database an address that can be led elsewhere, as a
+   * failover needs it. Default false: one link for all.
+   */
+  separateLinks?: boolean;
 }
 
 export const databaseName = "observatory";
@@ -46,18 +51,26 @@ export class TwoSite implements AsyncDisposable {
   readonly standby: StandbyServer;
   readonly redis: RedisServer;
   readonly link: Link;
+  /** What the standby's WAL stream goes through: the same as `link` unless they are separate. */
+  readonly walLink: Link;
+  /** One more standby; missing where the servers are containers. */
+  readonly anotherStandby: PostgresPair["anotherStandby"];
   readonly main: ApiServer;
   readonly secondary: ApiServer;
   readonly logs: string;
   readonly #stack: AsyncDisposableStack;
   readonly #servers: ApiServer[] = [];
   readonly #environments: Record<SiteRole, Record<string, string>>;
+  readonly #mainAddress: Address;
+  readonly #local: LocalRoute | undefined;
 
   constructor(parts: {
     pair: PostgresPair;
     redis: RedisServer;
     link: Link;
+    walLink: Link;
     mainThroughLink: Address;
+    local: LocalRoute | undefined;
     logs: string;
     stack: AsyncDisposableStack;
     options: TwoSiteOptions;
@@ -67,6 +80,10 @@ export class TwoSite implements AsyncDisposable {
     this.standby = pair.standby;
     this.redis = redis;
     this.link = link;
+    this.walLink = parts.walLink;
+    this.anotherStandby = pair.anotherStandby;
+    this.#mainAddress = parts.mainThroughLink;
+    this.#local = parts.local;
     this.logs = logs;
     this.#stack = stack;
     const logLevel = options.logLevel ?? "info";
@@ -83,7 +100,7 @@ export class TwoSite implements AsyncDisposable {
         SITE_TYPE: "secondary",
         SITE_NAME: secondarySiteName,
         ...database("MAIN", parts.mainThroughLink),
-        ...database("LOCAL", pair.standby),
+        ...database("LOCAL", parts.local?.address ?? pair.standby),
         REDIS_URL: redis.url,
         LOG_LEVEL: logLevel,
         ...options.env?.secondary,
@@ -96,6 +113,17 @@ export class TwoSite implements AsyncDisposable {
   /** URLs of the observatory's database. */
   get urls(): { main: string; secondary: string } {
     return { main: this.primary.urlOf(databaseName), secondary: this.standby.urlOf(databaseName) };
+  }
+
+  /** Leads the secondary site's connections to the main database to this server from now on. */
+  mainIs(server: Address): void {
+    this.link.retarget(this.#mainAddress, server);
+  }
+
+  /** Leads the secondary site's connections to its local database to this server from now on. */
+  localIs(server: Address): void {
+    if (!this.#local) throw new Error("the local database has a fixed address unless the links are separate");
+    this.#local.link.retarget(this.#local.address, server);
   }
 
   /** One more API server of a site, not started yet, with further configuration. It ends with the rest. */
@@ -136,10 +164,11 @@ async function assemble(stack: AsyncDisposableStack, options: TwoSiteOptions): P
     options.logs ?? stack.adopt(temporaryDirectory(), (path) => rmSync(path, { recursive: true, force: true }));
   mkdirSync(logs, { recursive: true });
   const link = stack.use(new Link());
+  const walLink = options.separateLinks ? stack.use(new Link()) : link;
   const [pair, redis] = await Promise.all([
     startPair({
       fsync: options.fsync ?? false,
-      standbyVia: (primary) => link.forward(primary),
+      standbyVia: (primary) => walLink.forward(primary),
     }).then((it) => stack.use(it)),
     startRedisServer({ config: options.redis ?? {} }).then((it) => stack.use(it)),
   ]);
@@ -147,14 +176,25 @@ async function assemble(stack: AsyncDisposableStack, options: TwoSiteOptions): P
   await prepareDatabase(pair.primary.urlOf(databaseName));
   await pair.standby.caughtUp();
   const mainThroughLink = await link.forward(pair.primary);
-  link.setRoundTrip(options.roundTripMs ?? 0);
-  const site = new TwoSite({ pair, redis, link, mainThroughLink, logs, stack, options });
+  const local = options.separateLinks ? await localRoute(stack.use(new Link()), pair.standby) : undefined;
+  for (const each of [link, walLink]) each.setRoundTrip(options.roundTripMs ?? 0);
+  const site = new TwoSite({ pair, redis, link, walLink, mainThroughLink, local, logs, stack, options });
   if (options.servers ?? true) {
     stack.use(site.main);
     stack.use(site.secondary);
     await Promise.all([site.main, site.secondary].map((server) => server.start().then(() => server.ready())));
   }
   return site;
+}
+
+/** The address of the local database, and what leads from there to a server. */
+interface LocalRoute {
+  link: Link;
+  address: Address;
+}
+
+async function localRoute(link: Link, standby: Address): Promise<LocalRoute> {
+  return { link, address: await link.forward(standby) };
 }
 
 function database(prefix: "MAIN" | "LOCAL", { host, port }: Address): Record<string, string> {
