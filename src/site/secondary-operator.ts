@@ -1,13 +1,14 @@
 import type { Redis } from "ioredis";
 import type pg from "pg";
 import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
+import { settle } from "../buffer/settle.ts";
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import { columnOf } from "../catalog/catalog.ts";
 import type { CatalogKeeper } from "../catalog/catalog-keeper.ts";
 import { OpsDbError } from "../errors.ts";
 import { Deadline } from "../lib/abort.ts";
 import type { Logger } from "../lib/logger.ts";
-import { START } from "../position.ts";
+import { formatPosition, START } from "../position.ts";
 import type { DrainPause, Pause } from "../processor/drain-pause.ts";
 import type { DataLoss, ReplicationStatus } from "../replication/status.ts";
 import type { Mutation, RequestedWrite, Write, WriteStatus } from "../write.ts";
@@ -113,8 +114,11 @@ export class SecondaryOperator implements Operator {
     const { refusal } = buffer;
     if (refusal) throw refusal;
     const write = { ...original, writeId: newWriteId };
-    const known = (await this.#check(write)) && (await this.#statusOfKnown(newWriteId));
+    const refused = await this.#check(write).catch((error: unknown) => ({ error }));
+    // What another server has stored meanwhile is in the merged view that this one was checked against.
+    const known = await this.#statusOfKnown(newWriteId);
     if (known) return { status: known, duplicate: true };
+    if (refused) throw refused.error;
     const resolution =
       standing ?? (await this.#resolve(newAction(site, motive, { action: "RETRY_WRITE", writeId, newWriteId })));
     if (resolution.kind === "discarded") throw alreadyResolved(writeId, resolution);
@@ -150,11 +154,14 @@ export class SecondaryOperator implements Operator {
     requireRecord(catalog.get());
     const complete = await readBuffer();
     const entry = buffer.writes.byId(writeId);
-    if (entry) {
-      if (entry.state !== "REJECTED") throw notRejected(writeId, entry.state);
-      return entry.write;
-    }
+    if (entry?.state === "REJECTED") return entry.write;
     const found = await rejected.find(writeId);
+    if (entry) {
+      // Another process may have heard of the rejection before; the ledger has it for all.
+      if (found?.ledger.rejection) settle(buffer.writes, entry, found.ledger);
+      if (isRejected(entry)) return entry.write;
+      throw notRejected(writeId, entry.state);
+    }
     if (!found && !complete)
       throw new OpsDbError("BUFFER_UNAVAILABLE", "the buffer cannot be read, and the write is nowhere else", {
         retryAfterMs: 1_000,
@@ -175,11 +182,8 @@ export class SecondaryOperator implements Operator {
     return found && ledgerStatus(found.ledger, true);
   }
 
-  /**
-   * Refuses a retry that would surely be rejected again: its table or a column is gone, its row exists or does not.
-   * Answers whether the replica knows the retry already.
-   */
-  async #check(write: Write): Promise<boolean> {
+  /** Refuses a retry that would surely be rejected again: its table or a column is gone, its row exists or does not. */
+  async #check(write: Write): Promise<void> {
     const { catalog, local, buffer } = this.#options;
     using deadline = new Deadline(CHECK_MS);
     try {
@@ -192,7 +196,7 @@ export class SecondaryOperator implements Operator {
       });
       const { signal } = deadline;
       const requested = asRequested(write);
-      const { known } = await checkAgainstMergedView({
+      await checkAgainstMergedView({
         pool: local,
         catalog: catalog.get(),
         pending: buffer.writes,
@@ -200,10 +204,9 @@ export class SecondaryOperator implements Operator {
         write,
         signal,
       });
-      return known;
     } catch (error) {
       // What the replica does not answer main decides.
-      if (!(error instanceof OpsDbError)) return false;
+      if (!(error instanceof OpsDbError)) return;
       const { reason, message, metadata, retryAfterMs } = error;
       throw new OpsDbError(reason, message, {
         field: "write_id",
@@ -224,7 +227,10 @@ export class SecondaryOperator implements Operator {
       throw new OpsDbError("ALREADY_RESOLVED", "another site has settled the write; its record is not here yet", {
         retryAfterMs: 1_000,
       });
-    logger.warn({ ...action, position: String((first ?? entry).position) }, "an operator's action is on record");
+    logger.warn(
+      { ...action, position: formatPosition((first ?? entry).position) },
+      "an operator's action is on record",
+    );
     return recorded ?? action;
   }
 
@@ -255,6 +261,10 @@ export class SecondaryOperator implements Operator {
       });
     }
   }
+}
+
+function isRejected({ state }: BufferedWrite): boolean {
+  return state === "REJECTED";
 }
 
 /** The request that the merged view is asked about: with every value given, so that no key passes for a new one. */

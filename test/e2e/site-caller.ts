@@ -77,14 +77,17 @@ export class SiteCaller implements Disposable {
   async statusUntil(satisfies: (status: ReplicationStatus) => boolean): Promise<ReplicationStatus> {
     const request: MessageInitShape<typeof WatchReplicationRequestSchema> = { heartbeat: { nanos: 200_000_000 } };
     let last: ReplicationStatus | undefined;
+    const done = new AbortController(); // leaving the loop does not end the call
     try {
-      for await (const { event } of this.replication.watchReplication(request)) {
+      for await (const { event } of this.replication.watchReplication(request, { signal: done.signal })) {
         if (event.case !== "status") continue;
         last = event.value;
         if (satisfies(last)) return last;
       }
     } catch (cause) {
       throw new Error(`no such status came; last: ${show(last)}`, { cause });
+    } finally {
+      done.abort();
     }
     throw new Error("the watch ended");
   }
