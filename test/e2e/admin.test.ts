@@ -1,4 +1,9 @@
+import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import { text as textOf } from "node:stream/consumers";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
@@ -13,6 +18,8 @@ import { sql } from "../support/sql.ts";
 import { secondarySiteName, startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { equals, refusal, SiteCaller } from "./site-caller.ts";
 
+/** Each run of the program is a process of its own. */
+const slowly = { timeout: 120_000 };
 const anna = { operator: "anna", reason: "the link is being mended" };
 const ben = { operator: "ben", reason: "a test row" };
 /** Of operator_action in the order in which they reached main. */
@@ -41,6 +48,11 @@ beforeAll(async () => {
   await sites.standby.caughtUp();
   site = new SiteCaller(sites.secondary);
   main = new SiteCaller(sites.main);
+  for (const { catalog } of [site, main])
+    await eventually(() => catalog.describeTable({ table: "readings" }), undefined, {
+      timeoutMs: 10_000,
+      what: "that the catalog has the table",
+    });
 });
 
 beforeEach(async () => {
@@ -133,8 +145,10 @@ test("G2: a rejected write is listed with reason and content, and retried twice 
   expect(newId).not.toBe(rejected);
   expect(retries.filter(({ duplicate }) => !duplicate)).toHaveLength(1);
   await site.home(newId);
-  const again = await other.admin.retryWrite({ ...ben, writeId: rejected });
-  expect(again).toMatchObject({ duplicate: true, status: { writeId: newId, state: WriteState.REPLICATED } });
+  for (const each of [site, other]) {
+    const again = await each.admin.retryWrite({ ...ben, writeId: rejected });
+    expect(again).toMatchObject({ duplicate: true, status: { writeId: newId } });
+  }
   expect(await effects([id])).toEqual([id]);
   expect((await site.writes.getWrite({ writeId: rejected })).status?.state).toBe(WriteState.REJECTED);
   for (const each of [site, other, main]) {
@@ -532,6 +546,126 @@ test("a position that has left the buffer is refused, also by a server that was 
   expect(await bad({ report: WriteState.REJECTED })).toMatchObject(invalid("report"));
   expect(await bad({ heartbeat: { nanos: 1 } })).toMatchObject(invalid("heartbeat"));
 });
+
+test("the program opsdb does what operators do, in tables and in JSON, each with its exit code", slowly, async () => {
+  const at = ["--server", sites.secondary.grpc];
+  const by = ["--operator", "anna", "--reason", "because"];
+  expect(await opsdb("drain", "pause", ...at, ...by)).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^the drain is paused by anna since \d{4}-.*: because\n$/),
+  });
+  const paused = await opsdb("drain", "show", ...at);
+  expect(paused.out).toMatch(/^processor +PAUSED, paused by anna: because$/m);
+  expect(paused.out).toMatch(/^HELD UP BY +STATE +SINCE +REASON$/m);
+  expect(paused.out).toContain("opsdb drain resume");
+  const shown = JSON.parse((await opsdb("drain", "show", "--json", ...at)).out) as { pause: { operator: string } };
+  expect(shown.pause.operator).toBe("anna");
+  // The user's own name is the default.
+  const { out } = await opsdb("drain", "resume", "--reason", "it is over", ...at);
+  expect(out).toContain("the drain goes on; it was paused by anna");
+  expect((await recorded()).at(-1)).toMatchObject({ operator: userInfo().username, reason: "it is over" });
+  expect((await opsdb("drain", "resume", ...by, ...at)).out).toBe("the drain was not paused\n");
+  expect(await opsdb("loss", "acknowledge", ...by, ...at)).toMatchObject({ code: 0, out: "no loss is known\n" });
+
+  const [one, two] = [await poison(), await poison()];
+  const listed = await opsdb("writes", "rejected", ...at);
+  expect(listed.out).toMatch(/^WRITE +SITE +REJECTED +REASON +DECISION$/m);
+  expect(listed.out).toMatch(new RegExp(`^${one.rejected} +ccat +.* UNIQUE_VIOLATION +none yet$`, "m"));
+  expect(listed.out).toContain(`insert readings [id="${one.id}"] sensor="${one.sensor}", level=NULL`);
+  const lines = (await opsdb("writes", "rejected", "--json", ...at)).out.trim().split("\n");
+  const ids = lines.map((line) => (JSON.parse(line) as { status: { writeId: string } }).status.writeId);
+  expect(ids).toEqual(expect.arrayContaining([one.rejected, two.rejected]));
+  expect((await opsdb("writes", "get", one.rejected, ...at)).out).toMatch(/^state +REJECTED$/m);
+
+  const discard = await opsdb("writes", "discard", one.rejected, randomUUID(), two.rejected, ...by, ...at);
+  expect(discard).toMatchObject({
+    code: 3,
+    out: expect.stringMatching(/(is discarded by anna at .*: because\n){1}.*\n$/),
+  });
+  expect(discard.out.trim().split("\n")).toHaveLength(2); // the one in the middle is refused, the others are not
+  expect(discard.err).toMatch(
+    /^opsdb writes discard: no write .* is known at this site \(WRITE_NOT_FOUND\); list .*\n$/,
+  );
+  const retried = await opsdb("writes", "retry", one.rejected, ...by, ...at);
+  expect(retried).toMatchObject({ code: 3, err: expect.stringContaining("(ALREADY_RESOLVED); see what was done") });
+  expect((await opsdb("writes", "rejected", "--all", ...at)).out).toContain("discarded by anna");
+  const third = await poison();
+  const again = await opsdb("writes", "retry", third.rejected, ...by, ...at);
+  expect(again.out).toMatch(new RegExp(`^${third.rejected} is retried as [0-9a-f-]{36}: ACCEPTED\n$`));
+
+  const { status } = await site.write([reading(next++)]);
+  await site.home(status?.writeId);
+  const { status: later } = await site.write([reading(next++)]);
+  const watched = await opsdb("writes", "watch", "--after", status?.position ?? "", "--count", "1", ...at);
+  expect(watched).toMatchObject({ code: 0, out: `${later?.position}  REPLICATED  ${later?.writeId}\n` });
+
+  // From the environment, at the main site.
+  const main = { OPSDB_SERVER: sites.main.grpc };
+  expect(await opsdbWith(main, "writes", "rejected", "--site", "ccat", "--all")).toMatchObject({
+    code: 0,
+    out: expect.stringContaining(one.rejected),
+  });
+  expect(await opsdbWith(main, "drain", "pause", ...by)).toEqual({
+    code: 3,
+    out: "",
+    err: expect.stringContaining("(NO_BUFFER); name a server of a secondary site with --server"),
+  });
+  expect((await opsdbWith(main, "drain", "show")).out).toMatch(/^site +cologne$/m);
+});
+
+test("the program opsdb says in one sentence what is wrong with its use, and helps", slowly, async () => {
+  const wrong: [string[], RegExp][] = [
+    [["drain"], /opsdb drain is one of drain show, drain pause, drain resume\. Try: opsdb --help/],
+    [["drain", "pause"], /opsdb drain pause: --reason is missing.* Try: opsdb drain pause --help/],
+    [["writes", "retry", "--reason", "x"], /needs a write id/],
+    [["writes", "get", "a", "b"], /takes one write id/],
+    [["drain", "show", "--reason", "x"], /has no option --reason/],
+    [["drain", "show", "now"], /takes no arguments/],
+    [["drain", "show", "--server", "nowhere"], /--server is host:port/],
+    [["writes", "watch", "--count", "0"], /--count is a number/],
+  ];
+  for (const [args, said] of wrong) {
+    const { code, err, out } = await opsdb(...args);
+    expect([code, out], args.join(" ")).toEqual([2, ""]);
+    expect(err.trim().split("\n")).toEqual([expect.stringMatching(said)]);
+  }
+  const nobody = await opsdb("drain", "show", "--server", "127.0.0.1:1");
+  expect(nobody).toMatchObject({ code: 1, err: expect.stringContaining("no server can be reached at 127.0.0.1:1") });
+  const bad = await opsdb("writes", "get", "7", "--server", sites.secondary.grpc);
+  expect(bad).toMatchObject({ code: 3, err: expect.stringContaining("(INVALID_FIELD)") });
+  const { out: all } = await opsdb("--help");
+  for (const command of ["drain show", "drain pause", "drain resume", "loss acknowledge"].concat(
+    ["rejected", "retry", "discard", "get", "watch"].map((name) => `writes ${name}`),
+  )) {
+    const { code, out } = await opsdb(...command.split(" "), "--help");
+    expect([code, out]).toEqual([
+      0,
+      expect.stringMatching(new RegExp(`Usage: opsdb ${command}[^]*Examples:\n  opsdb `)),
+    ]);
+    expect(all).toContain(`  ${command} `);
+  }
+});
+
+interface Said {
+  code: number | null;
+  out: string;
+  err: string;
+}
+
+function opsdb(...args: string[]): Promise<Said> {
+  return opsdbWith({}, ...args);
+}
+
+/** Runs the program in a process of its own. */
+async function opsdbWith(env: Record<string, string>, ...args: string[]): Promise<Said> {
+  const child = spawn(process.execPath, ["src/cli.ts", ...args], {
+    cwd: join(import.meta.dirname, "..", ".."),
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
+  });
+  const [out, err, [code]] = await Promise.all([textOf(child.stdout), textOf(child.stderr), once(child, "close")]);
+  return { code: code as number | null, out, err };
+}
 
 function reading(id: number, sensor = `sensor ${id}`): MutationInit {
   return insert("readings", { id: integer(id), sensor: text(sensor) });
