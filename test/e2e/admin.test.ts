@@ -22,9 +22,9 @@ import { equals, refusal, SiteCaller } from "./site-caller.ts";
 const slowly = { timeout: 120_000 };
 const anna = { operator: "anna", reason: "the link is being mended" };
 const ben = { operator: "ben", reason: "a test row" };
-/** Of operator_action in the order in which they reached main. */
+/** The secondary site's records, in the order in which they reached main. */
 const actionsInOrder = `select a.action, a.operator, a.reason, a.write_id, a.new_write_id, a.site
-  from opsdb.operator_action a join opsdb.ledger l on l.write_id = a.id
+  from opsdb.operator_action a join opsdb.ledger l on l.write_id = a.id and l.position is not null
   order by split_part(l.position, '-', 1)::numeric, split_part(l.position, '-', 2)::numeric`;
 
 let sites: TwoSite;
