@@ -1,4 +1,3 @@
-import type { Redis } from "ioredis";
 import type pg from "pg";
 import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
 import { settle } from "../buffer/settle.ts";
@@ -8,7 +7,7 @@ import type { CatalogKeeper } from "../catalog/catalog-keeper.ts";
 import { OpsDbError } from "../errors.ts";
 import { Deadline } from "../lib/abort.ts";
 import type { Logger } from "../lib/logger.ts";
-import { formatPosition, START } from "../position.ts";
+import { START } from "../position.ts";
 import type { DrainPause, Pause } from "../processor/drain-pause.ts";
 import type { DataLoss, ReplicationStatus } from "../replication/status.ts";
 import type { Mutation, RequestedWrite, Write, WriteStatus } from "../write.ts";
@@ -53,6 +52,8 @@ export interface SecondaryOperatorOptions {
   logger: Logger;
 }
 
+/** Reading the stream to its end before its state is shown, milliseconds. */
+const LOOK_MS = 500;
 /** Asking the replica about a retry, milliseconds; without an answer main decides. */
 const CHECK_MS = 1_000;
 
@@ -87,7 +88,8 @@ export class SecondaryOperator implements Operator {
 
   async showDrain(): Promise<DrainReport> {
     const { rejected, site, pause, status } = this.#options;
-    await this.#options.buffer.catchUp();
+    using deadline = new Deadline(LOOK_MS);
+    await this.#options.buffer.catchUp(deadline.signal);
     const unresolved = await rejected.count(site).catch(() => undefined);
     return drainReport(status(), { pause: pause.now, oldest: this.#oldestPending(), unresolved });
   }
@@ -123,8 +125,8 @@ export class SecondaryOperator implements Operator {
       standing ?? (await this.#resolve(newAction(site, motive, { action: "RETRY_WRITE", writeId, newWriteId })));
     if (resolution.kind === "discarded") throw alreadyResolved(writeId, resolution);
     // On record now: what could still refuse it is nothing that was known a moment ago.
-    const { entry, first } = await buffer.append(write, { reserve: true });
-    return { status: statusOf(first ?? entry), duplicate: first !== undefined };
+    const { entry, duplicate } = await this.#append(write);
+    return { status: statusOf(entry), duplicate };
   }
 
   async discardWrite(writeId: string, motive: Motive): Promise<Resolution> {
@@ -138,13 +140,11 @@ export class SecondaryOperator implements Operator {
   }
 
   async acknowledgeLoss(motive: Motive): Promise<DataLoss | undefined> {
-    const { buffer, site, status } = this.#options;
-    const key = buffer.key("loss");
-    if ((await this.#redis((redis) => redis.exists(key))) === 0) return undefined;
-    const action = newAction(site, motive, { action: "ACKNOWLEDGE_LOSS" });
-    const loss = status().buffer?.loss ?? { at: action.at, message: "acknowledged writes were lost" };
-    await this.#record(action);
-    await this.#redis((redis) => redis.del(key));
+    const { buffer, site } = this.#options;
+    const { loss } = buffer;
+    if (!loss) return undefined;
+    await this.#record(newAction(site, motive, { action: "ACKNOWLEDGE_LOSS" }));
+    await this.#redis(() => buffer.acknowledgeLoss());
     return loss;
   }
 
@@ -217,25 +217,37 @@ export class SecondaryOperator implements Operator {
     }
   }
 
-  async #record(action: OperatorAction): Promise<OperatorAction> {
+  async #record(action: OperatorAction): Promise<void> {
     const { buffer, catalog, logger } = this.#options;
     requireRecord(catalog.get());
-    const { entry, first } = await buffer.append(recordOf(action), { reserve: true });
-    // Of two that settle the same write, the order of the stream says who was first.
-    const recorded = first ? recordedAction(first.write) : undefined;
-    if (first?.state === "REJECTED" || (first && !recorded))
-      throw new OpsDbError("ALREADY_RESOLVED", "another site has settled the write; its record is not here yet", {
-        retryAfterMs: 1_000,
-      });
-    logger.warn(
-      { ...action, position: formatPosition((first ?? entry).position) },
-      "an operator's action is on record",
-    );
-    return recorded ?? action;
+    await buffer.append(recordOf(action), { reserve: true });
+    logger.warn({ ...action }, "an operator's action is on record");
   }
 
+  /** Puts a decision on record. Of two about the same write, the order of the stream says which one holds. */
   async #resolve(action: OperatorAction): Promise<Resolution> {
-    return asResolution(await this.#record(action));
+    const { entry, duplicate } = await this.#append(recordOf(action));
+    const recorded = recordedAction(entry.write);
+    if (!recorded || (duplicate && isRejected(entry)))
+      throw new OpsDbError("ALREADY_RESOLVED", "another site has settled the write; its record is not here yet", {
+        field: "write_id",
+        retryAfterMs: 1_000,
+      });
+    if (!duplicate) this.#options.logger.warn({ ...action }, "an operator's action is on record");
+    return asResolution(recorded);
+  }
+
+  /** Stores a write, also where the buffer is full. Answers the first one of its id, as it stands in the stream. */
+  async #append(write: Write): Promise<{ entry: BufferedWrite; duplicate: boolean }> {
+    const { buffer, readBuffer } = this.#options;
+    const { position, entry, first } = await buffer.append(write, { reserve: true });
+    if (entry) return { entry: first ?? entry, duplicate: first !== undefined };
+    await readBuffer(); // while the stream is still being read, nothing tells which was first
+    const read = buffer.writes.byId(write.writeId);
+    if (read) return { entry: read, duplicate: read.position !== position };
+    throw new OpsDbError("BUFFER_UNAVAILABLE", "the buffer does not have the write any more; try again", {
+      retryAfterMs: 1_000,
+    });
   }
 
   #oldestPending(): PendingWrite | undefined {
@@ -248,10 +260,9 @@ export class SecondaryOperator implements Operator {
     return { writeId: oldest.writeId, position: oldest.position, acceptedAt: oldest.acceptedAt, tables: [...tables] };
   }
 
-  async #redis<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
-    const { buffer } = this.#options;
+  async #redis<T>(work: () => Promise<T>): Promise<T> {
     try {
-      return await work(buffer.redis);
+      return await work();
     } catch (error) {
       if (error instanceof OpsDbError) throw error;
       const message = error instanceof Error ? error.message : String(error);

@@ -333,9 +333,19 @@ test("a loss is acknowledged once, on record, and is open no more", async () => 
   const key = `opsdb:{${secondarySiteName}}:loss`;
   try {
     expect((await site.admin.acknowledgeLoss(anna)).loss).toBeUndefined();
-    await redis.set(key, "{}");
+    const loss = { at: new Date(1_795_000_000_000), message: "Redis came back without 3 writes" };
+    await redis.set(key, JSON.stringify(loss));
     const before = await recorded();
-    expect((await site.admin.acknowledgeLoss(anna)).loss).toBeDefined();
+    await site.statusUntil(({ buffer }) => buffer?.loss !== undefined);
+    const { holdups } = await site.admin.showDrain({});
+    expect(holdups).toMatchObject([
+      { part: "buffer", reason: loss.message, advice: expect.stringContaining("confirm") },
+    ]);
+    expect((await site.admin.acknowledgeLoss(anna)).loss).toMatchObject({
+      at: { seconds: 1_795_000_000n },
+      message: loss.message,
+    });
+    await site.statusUntil(({ buffer }) => buffer !== undefined && buffer.loss === undefined);
     expect(await redis.exists(key)).toBe(0);
     expect((await site.admin.acknowledgeLoss(anna)).loss).toBeUndefined();
     expect((await recorded()).slice(before.length)).toMatchObject([{ action: "ACKNOWLEDGE_LOSS", ...anna }]);
