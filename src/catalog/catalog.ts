@@ -91,6 +91,11 @@ export function columnOf(table: Table, name: string): Column {
   return column;
 }
 
+/** Whether the service alone writes the table. */
+export function isOwn(table: Table): boolean {
+  return table.schema === "opsdb";
+}
+
 /** The columns of the primary key, in its order. */
 export function keyColumns(table: Table): Column[] {
   return table.primaryKey.map((name) => columnOf(table, name));

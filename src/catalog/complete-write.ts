@@ -8,7 +8,7 @@ import type {
   RequestedWrite,
   Write,
 } from "../write.ts";
-import { type Catalog, type Column, type ColumnType, keyColumns, type Table } from "./catalog.ts";
+import { type Catalog, type Column, type ColumnType, isOwn, keyColumns, type Table } from "./catalog.ts";
 import { checkViolation, decideCheck } from "./decide-check.ts";
 import { encodeValue, isFullyChecked } from "./encode-value.ts";
 import { evaluateDefault } from "./evaluate-default.ts";
@@ -74,6 +74,12 @@ class MutationCompleter {
   complete(): Mutation {
     if (this.#table.primaryKey.length === 0) {
       throw new OpsDbError("NOT_WRITABLE", `table ${this.#table.name} has no primary key and can only be read`, {
+        field: `${this.#path}.table`,
+        metadata: { table: this.#table.name },
+      });
+    }
+    if (isOwn(this.#table)) {
+      throw new OpsDbError("NOT_WRITABLE", `table ${this.#table.name} is the service's own and can only be read`, {
         field: `${this.#path}.table`,
         metadata: { table: this.#table.name },
       });

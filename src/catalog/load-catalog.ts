@@ -8,8 +8,8 @@ export interface CatalogSource {
 }
 
 /**
- * Reads all logged tables that are not PostgreSQL's or the service's own, in one round trip and one implicit
- * transaction. Partitions are part of their table and are left out; unlogged tables never reach a replica.
+ * Reads all logged tables that are not PostgreSQL's or the service's own, and of the latter the record of operators'
+ * actions, which a secondary site writes and reads like any other; in one round trip and one implicit transaction. Partitions are part of their table and are left out; unlogged tables never reach a replica.
  * Not on a connection that pipelines: two statements go in one message.
  */
 export async function loadCatalog(source: CatalogSource): Promise<Catalog> {
@@ -67,7 +67,8 @@ with recursive chosen as (
   select c.oid, n.nspname, c.relname
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p') and c.relpersistence = 'p' and not c.relispartition
-    and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'opsdb')
+    and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+    and (n.nspname <> 'opsdb' or c.relname = 'operator_action')
 ), attributes as (
   select a.* from pg_attribute a join chosen c on c.oid = a.attrelid where a.attnum > 0 and not a.attisdropped
 ), used (oid) as (

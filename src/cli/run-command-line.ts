@@ -2,47 +2,84 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigError, type Environment, readConfig } from "../config.ts";
+import {
+  type OptionName,
+  type OptionValues,
+  optionHelp,
+  optionTypes,
+  type SiteCommand,
+  UsageError,
+} from "./command.ts";
 import { describeEnvironment } from "./describe-environment.ts";
+import { drainCommands } from "./drain-commands.ts";
 import { exitCode } from "./exit-code.ts";
 import { migrateMain } from "./migrate-main.ts";
+import { writeCommands } from "./write-commands.ts";
 
 /** Runs one command and resolves with the exit code when it has ended. Errors go to stderr in one sentence. */
 export async function runCommandLine(args: readonly string[], env: Environment): Promise<number> {
-  let command: string;
+  let invocation: Invocation;
   try {
-    command = commandOf(args);
+    invocation = parse(args);
   } catch (error) {
     console.error(`${messageOf(error)}. Try: opsdb --help`);
     return exitCode.usage;
   }
   try {
-    return await run(command, env);
+    return await run(invocation, env);
   } catch (error) {
-    console.error(error instanceof ConfigError ? error.message : `opsdb ${command}: ${messageOf(error)}`);
+    if (error instanceof UsageError) {
+      console.error(`opsdb ${invocation.name}: ${error.message}. Try: opsdb ${invocation.name} --help`);
+      return exitCode.usage;
+    }
+    console.error(error instanceof ConfigError ? error.message : `opsdb ${invocation.name}: ${messageOf(error)}`);
     return error instanceof ConfigError ? exitCode.configuration : exitCode.failure;
   }
 }
 
-const commands = ["serve", "migrate"];
+/** What the command line asks for. `help` may name a command, or a group of them. */
+type Invocation = { name: string } & (
+  | { kind: "help"; about: string | undefined }
+  | { kind: "version" | "serve" | "migrate" }
+  | { kind: "site"; command: SiteCommand; ids: string[]; options: OptionValues }
+);
 
-/** The command's name, or "help" or "version". Throws for anything else. */
-function commandOf(args: readonly string[]): string {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: { help: { type: "boolean", short: "h" }, version: { type: "boolean", short: "V" } },
-  });
-  if (values.help) return "help";
-  if (values.version) return "version";
-  const [command, ...rest] = positionals;
-  if (command === undefined) throw new Error("no command is given");
-  if (!commands.includes(command)) throw new Error(`there is no command ${JSON.stringify(command)}`);
-  if (rest.length > 0) throw new Error(`${command} takes no arguments; it is configured by the environment`);
-  return command;
+const serverCommands = ["serve", "migrate"] as const;
+const siteCommands = [...drainCommands, ...writeCommands];
+
+/** Throws for anything that is no command. */
+function parse(args: readonly string[]): Invocation {
+  const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options: optionTypes });
+  const [first, second, ...rest] = positionals;
+  const command = siteCommands.find(({ name }) => name === `${first} ${second}`);
+  if (values.help) return { kind: "help", name: "help", about: command?.name ?? first };
+  if (values.version) return { kind: "version", name: "version" };
+  if (first === undefined) throw new Error("no command is given");
+  if (command) {
+    refuseOthers(values, command.name, command.options);
+    if (command.ids === undefined && rest.length > 0) throw new Error(`opsdb ${command.name} takes no arguments`);
+    if (command.ids !== undefined && rest.length === 0) throw new Error(`opsdb ${command.name} needs a write id`);
+    if (command.ids === "one" && rest.length > 1) throw new Error(`opsdb ${command.name} takes one write id`);
+    return { kind: "site", name: command.name, command, ids: rest, options: values };
+  }
+  const kind = serverCommands.find((name) => name === first);
+  if (kind === undefined) {
+    const group = siteCommands.filter(({ name }) => name.startsWith(`${first} `));
+    if (group.length === 0) throw new Error(`there is no command ${JSON.stringify(first)}`);
+    throw new Error(`opsdb ${first} is one of ${group.map(({ name }) => name).join(", ")}`);
+  }
+  if (second !== undefined) throw new Error(`${kind} takes no arguments; it is configured by the environment`);
+  refuseOthers(values, kind, []);
+  return { kind, name: kind };
 }
 
-async function run(command: string, env: Environment): Promise<number> {
-  switch (command) {
+function refuseOthers(values: OptionValues, command: string, allowed: readonly OptionName[]): void {
+  for (const name of Object.keys(values) as OptionName[])
+    if (!allowed.includes(name)) throw new Error(`opsdb ${command} has no option --${name}`);
+}
+
+async function run(invocation: Invocation, env: Environment): Promise<number> {
+  switch (invocation.kind) {
     case "serve": {
       const config = readConfig(env);
       // Loaded here, so that help and migrate start without the server's packages.
@@ -52,36 +89,69 @@ async function run(command: string, env: Environment): Promise<number> {
     case "migrate":
       await migrateMain(env);
       return exitCode.ok;
+    case "site": {
+      const { runSiteCommand } = await import("./run-site-command.ts");
+      return await runSiteCommand(invocation.command, { ...invocation, env });
+    }
     case "version":
       console.log(version());
       return exitCode.ok;
-    default:
-      console.log(help());
+    case "help":
+      console.log(helpAbout(invocation.about) ?? help());
       return exitCode.ok;
   }
 }
 
-function help(): string {
-  return `Write to and read from an observatory's PostgreSQL from any of its sites, over gRPC.
+/** Help on a command or a group of commands of this name; undefined where there is none. */
+function helpAbout(about: string | undefined): string | undefined {
+  const command = siteCommands.find(({ name }) => name === about);
+  if (command) return commandHelp(command);
+  const group = siteCommands.filter(({ name }) => name.startsWith(`${about} `));
+  return group.length === 0 ? undefined : group.map(commandHelp).join("\n\n");
+}
 
-Usage: opsdb <command>
+function commandHelp({ name, summary, ids, options, examples }: SiteCommand): string {
+  const usage = ids === undefined ? "" : ids === "one" ? " ID" : " ID...";
+  const width = Math.max(...options.map((option) => optionHelp[option][0].length));
+  return `${summary}
 
-Commands:
-  serve     Serve one site until SIGTERM or SIGINT.
-  migrate   Bring the service's own tables on the main database up to date. Safe to run again and by two at once.
+Usage: opsdb ${name}${usage} [options]
 
 Options:
-  -h, --help      Show this text.
+${options.map((option) => `  ${optionHelp[option][0].padEnd(width)}   ${optionHelp[option][1]}`).join("\n")}
+
+Examples:
+${examples.map((example) => `  ${example}`).join("\n")}`;
+}
+
+function help(): string {
+  const width = Math.max(...siteCommands.map(({ name }) => name.length));
+  const commandLine = (name: string, summary: string): string => `  ${name.padEnd(width)}   ${summary}`;
+  return `Write to and read from an observatory's PostgreSQL from any of its sites, over gRPC.
+
+Usage: opsdb <command> [options]
+
+Commands:
+${commandLine("serve", "Serve one site until SIGTERM or SIGINT.")}
+${commandLine("migrate", "Bring the service's own tables on the main database up to date. Safe to run again and by two at once.")}
+
+Commands for operators, to a site's server:
+${siteCommands.map(({ name, summary }) => commandLine(name, summary)).join("\n")}
+
+Options:
+  -h, --help      Show this text, or that of the command.
   -V, --version   Show the version.
 
 Examples:
   MAIN_DB_HOST=db MAIN_DB_USER=opsdb MAIN_DB_NAME=observatory opsdb migrate
   SITE_TYPE=main SITE_NAME=cologne MAIN_DB_HOST=db MAIN_DB_USER=opsdb MAIN_DB_NAME=observatory opsdb serve
   node --env-file=.env src/cli.ts serve
+  OPSDB_SERVER=chile:8080 opsdb drain show
+  opsdb writes retry --help
 
-Exit codes: 0 ok, 1 failure, 2 wrong usage, 78 wrong configuration.
+Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 refused by the service, 78 wrong configuration.
 
-Configuration by the environment; in brackets what holds where a variable is not set.
+Configuration of serve and migrate by the environment; in brackets what holds where a variable is not set.
 
 ${describeEnvironment()}`;
 }

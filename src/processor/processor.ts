@@ -15,7 +15,7 @@ import { advanceCursor, parseDecision, parseLedgerRow, readLedger, takeCursor } 
 import { classify, messageOf, rejectionOf, sqlstateOf } from "../postgres/sqlstate.ts";
 import type { LsnTracker } from "../replication/lsn-tracker.ts";
 import { Part } from "../replication/part.ts";
-import type { ProcessorStatus } from "../replication/status.ts";
+import type { PartStatus, ProcessorStatus } from "../replication/status.ts";
 import type { Rejection } from "../write.ts";
 import {
   type Applier,
@@ -29,6 +29,7 @@ import {
   sendBatch,
 } from "./batch.ts";
 import { CatalogChoice } from "./catalog-choice.ts";
+import { DrainPause, pausedStatus } from "./drain-pause.ts";
 import type { EffectStatement } from "./effects.ts";
 import { Lease } from "./lease.ts";
 
@@ -88,10 +89,13 @@ interface InFlight {
  * draining -> batches under way, several at once; each one's cursor guard fails it where its predecessor failed
  * deciding -> a batch failed for good: main decides its writes, and some after them, one by one, in small batches that
  *   are under way like others, and rejects the guilty ones; then draining again
+ * paused -> an operator stopped it: what is under way ends, nothing new is sent
  * retrying -> main is away or an outcome is unknown: connect again, read the cursor, go on from what it says
  */
 export class Processor {
   readonly part: Part;
+  /** An operator's: while it holds nothing new is sent. */
+  readonly pause: DrainPause;
   readonly #options: ProcessorOptions;
   readonly #lease: Lease;
   readonly #moved = new Latest<Position>(START);
@@ -119,6 +123,7 @@ export class Processor {
       readMain: options.catalogOfMain,
       writes: options.buffer.writes,
     });
+    this.pause = new DrainPause(options.buffer, options.changed);
     this.#lease = new Lease({
       redis: options.buffer.redis,
       key: options.buffer.key("processor"),
@@ -128,7 +133,7 @@ export class Processor {
 
   get status(): Omit<ProcessorStatus, "replicatedPosition"> {
     return {
-      state: this.part.status,
+      state: this.#state(),
       ...(this.cursor === START ? {} : { appliedPosition: this.cursor }),
       appliedWrites: this.#appliedWrites,
       rejectedWrites: this.#rejectedWrites,
@@ -148,8 +153,10 @@ export class Processor {
   /** Runs until the signal. What is under way at main then is left to its outcome; the next run reads it. */
   async run(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff({ firstMs: 100, longestMs: 1_000 });
+    const pauseFollowed = this.pause.run(signal);
     while (!signal.aborted) {
       try {
+        await this.#whilePaused(signal);
         await this.#waitForLease(signal);
         await this.#runWithLease(signal, backoff);
       } catch (error) {
@@ -164,6 +171,22 @@ export class Processor {
       }
     }
     await this.#lease.release().catch(() => {});
+    await pauseFollowed;
+  }
+
+  /** A pause is what holds everything up, in whichever process, as soon as what was under way has ended. */
+  #state(): PartStatus {
+    const { status } = this.part;
+    const pause = this.pause.now;
+    return pause && status.state !== "RUNNING" ? pausedStatus(pause) : status;
+  }
+
+  async #whilePaused(signal: AbortSignal): Promise<void> {
+    const { pause } = this;
+    if (!pause.known) this.part.set("RETRYING", "the buffer is not ready");
+    await pause.seen(signal);
+    if (pause.now) this.part.set("PAUSED", pausedStatus(pause.now).reason);
+    await pause.over(signal);
   }
 
   async #waitForLease(signal: AbortSignal): Promise<void> {
@@ -267,13 +290,17 @@ export class Processor {
     while (!signal.aborted) {
       if (!buffer.complete.value) throw new Error("Redis has lost writes; they may have other positions now");
       const seen = buffer.tail.version;
-      while (underWay.length < limit) {
+      while (underWay.length < limit && !this.pause.now) {
         const batch = this.#nextBatch(sentTo);
         if (!batch) break;
         underWay.push({ batch, done: sendBatch(applier, batch) });
         sentTo = batchEnd(batch);
       }
       const [oldest, ...later] = underWay;
+      if (!oldest && this.pause.now) {
+        await this.#whilePaused(signal);
+        continue;
+      }
       if (!oldest) {
         await this.#rest(sentTo, seen, signal);
         continue;

@@ -1,7 +1,7 @@
 import type { Lsn } from "../lsn.ts";
 import type { Position } from "../position.ts";
 
-export type PartState = "RUNNING" | "IDLE" | "RETRYING" | "STANDBY" | "DISABLED";
+export type PartState = "RUNNING" | "IDLE" | "RETRYING" | "STANDBY" | "DISABLED" | "PAUSED";
 export type AlarmLevel = "NONE" | "WARNING" | "CRITICAL" | "FULL";
 
 /** What one part of the site is doing; never without a reason when it does not move. */
@@ -44,8 +44,14 @@ export interface BufferStatus {
   maxWrites: number;
   maxBytes: number;
   lastPosition?: Position;
-  /** Redis is known to have lost what it had confirmed; until an operator acknowledges it. */
-  loss?: { at: Date; message: string };
+  /** Acknowledged writes were lost, and no operator has confirmed to have seen it; undefined: none known. */
+  loss?: DataLoss;
+}
+
+/** Redis came back with less than it had acknowledged. */
+export interface DataLoss {
+  at: Date;
+  message: string;
 }
 
 export interface ProcessorStatus {

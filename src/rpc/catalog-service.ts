@@ -1,7 +1,7 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type * as pb from "../../gen/ts/opsdb/v1/catalog_service_pb.ts";
 import type { CatalogService } from "../../gen/ts/opsdb/v1/catalog_service_pb.ts";
-import type { Catalog, Column, Table } from "../catalog/catalog.ts";
+import { type Catalog, type Column, isOwn, type Table } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
 import type { Site } from "../site/site.ts";
 
@@ -10,7 +10,7 @@ export function catalogService(site: Site): ServiceImpl<typeof CatalogService> {
     listTables() {
       const tables = site.catalog().tables.map((table) => ({
         name: table.name,
-        writable: table.primaryKey.length > 0,
+        writable: table.primaryKey.length > 0 && !isOwn(table),
         comment: table.comment,
       }));
       return { tables: tables.sort((a, b) => (a.name < b.name ? -1 : 1)) };

@@ -15,6 +15,8 @@ export interface FrontOptions {
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 /** A connection that has not said by then what it speaks is dropped, milliseconds. */
 const silenceMs = 10_000;
+/** How long a peer has to close its connection after everything was said, milliseconds. */
+const leaveMs = 1_000;
 /** HTTP/2 windows for one stream and for a connection; the default of 64 KiB is one round trip's worth of a far link. */
 const streamWindow = 1024 * 1024;
 const connectionWindow = 8 * 1024 * 1024;
@@ -30,6 +32,8 @@ export class Front {
   readonly #toHttp1: ((socket: Socket) => void)[];
   readonly #sessions = new Set<http2.ServerHttp2Session>();
   readonly #undecided = new Set<Socket>();
+  /** Connections that speak HTTP/2: the server that listens waits for them, and does not know how to close them. */
+  readonly #sockets = new Set<Socket>();
 
   constructor({ handler, keepalive }: FrontOptions) {
     const settings = { initialWindowSize: streamWindow };
@@ -63,12 +67,19 @@ export class Front {
     const closed = new Promise<void>((resolve) => this.#http1.close(() => resolve()));
     for (const socket of this.#undecided) socket.destroy();
     for (const session of this.#sessions) session.close(); // GOAWAY; what runs goes on
+    const leavings = setInterval(() => {
+      // A session that has ended leaves its connection to the peer to close; some peers never do.
+      for (const socket of this.#sockets)
+        if (socket.writableFinished) setTimeout(() => socket.destroy(), leaveMs).unref();
+    }, leaveMs);
     const cut = setTimeout(() => {
       for (const session of this.#sessions) session.destroy();
+      for (const socket of this.#sockets) socket.destroy();
       this.#http1.closeAllConnections();
     }, graceMs);
     await closed;
     clearTimeout(cut);
+    clearInterval(leavings);
   }
 
   #decide(socket: Socket): void {
@@ -92,6 +103,7 @@ export class Front {
       if (speaksHttp2) {
         // As HTTP/2 servers have it; HTTP/1.1 ones keep it open, and then a client that died is not noticed.
         socket.allowHalfOpen = false;
+        this.#sockets.add(socket.once("close", () => this.#sockets.delete(socket)));
         this.#http2.emit("connection", socket);
       } else {
         for (const listener of this.#toHttp1) listener.call(this.#http1, socket);

@@ -4,9 +4,10 @@ import type { ReplicationService } from "../../gen/ts/opsdb/v1/replication_servi
 import { OpsDbError } from "../errors.ts";
 import { formatLsn, type Lsn, parseLsn } from "../lsn.ts";
 import type { Site } from "../site/site.ts";
+import { decodeHeartbeat } from "./heartbeat.ts";
 import { type WatchEvent, watchReplication } from "./replication-watch.ts";
 import { encodeStatus } from "./status-messages.ts";
-import { fromDuration, toTimestamp } from "./wire-time.ts";
+import { toTimestamp } from "./wire-time.ts";
 import { parseWriteId } from "./write-id.ts";
 import { encodeWriteStatus } from "./write-messages.ts";
 
@@ -15,11 +16,6 @@ export interface ReplicationServiceOptions {
   /** Aborts when the server stops. */
   stopping: AbortSignal;
 }
-
-const defaultHeartbeatMs = 10_000;
-const minHeartbeatMs = 100;
-/** What a timer can hold: 24 days. */
-const maxHeartbeatMs = 0x7fffffff;
 
 export function replicationService({
   site,
@@ -60,11 +56,4 @@ function decodeLsn(text: string): Lsn {
   } catch (cause) {
     throw new OpsDbError("INVALID_FIELD", 'an LSN is written as "X/Y" in hexadecimal', { field: "lsn", cause });
   }
-}
-
-function decodeHeartbeat(heartbeat: pb.WatchReplicationRequest["heartbeat"]): number {
-  if (heartbeat === undefined) return defaultHeartbeatMs;
-  const ms = fromDuration(heartbeat);
-  if (ms < minHeartbeatMs) throw new OpsDbError("INVALID_FIELD", "heartbeat is at least 0.1 s", { field: "heartbeat" });
-  return Math.min(ms, maxHeartbeatMs);
 }

@@ -3,6 +3,7 @@ import { file_google_rpc_error_details } from "../../gen/ts/google/rpc/error_det
 import { file_grpc_health_v1_health, Health } from "../../gen/ts/grpc/health/v1/health_pb.ts";
 import { file_grpc_reflection_v1_reflection } from "../../gen/ts/grpc/reflection/v1/reflection_pb.ts";
 import { file_grpc_reflection_v1alpha_reflection } from "../../gen/ts/grpc/reflection/v1alpha/reflection_pb.ts";
+import { AdminService, file_opsdb_v1_admin_service } from "../../gen/ts/opsdb/v1/admin_service_pb.ts";
 import { CatalogService, file_opsdb_v1_catalog_service } from "../../gen/ts/opsdb/v1/catalog_service_pb.ts";
 import { file_opsdb_v1_error_reason } from "../../gen/ts/opsdb/v1/error_reason_pb.ts";
 import { file_opsdb_v1_query_service, QueryService } from "../../gen/ts/opsdb/v1/query_service_pb.ts";
@@ -10,6 +11,7 @@ import { file_opsdb_v1_replication_service, ReplicationService } from "../../gen
 import { file_opsdb_v1_write_service, WriteService } from "../../gen/ts/opsdb/v1/write_service_pb.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Site } from "../site/site.ts";
+import { adminService } from "./admin-service.ts";
 import { catalogService } from "./catalog-service.ts";
 import { connectAdapter } from "./connect-adapter.ts";
 import { errorMapping } from "./error-mapping.ts";
@@ -60,10 +62,11 @@ export function createServer({ site, limits, logger, registry, keepalive = defau
     messageBytes: limits.messageBytes,
     interceptors: [new RpcMetrics(registry).interceptor, errorMapping(logger)],
     services(add, router) {
-      add(WriteService, writeService({ site, maxMutations: limits.mutations }));
+      add(WriteService, writeService({ site, maxMutations: limits.mutations, stopping: stopping.signal }));
       add(QueryService, queryService(site));
       add(ReplicationService, replicationService({ site, stopping: stopping.signal }));
       add(CatalogService, catalogService(site));
+      add(AdminService, adminService(site));
       add(Health, healthService(health));
       registerReflection(router, reflector);
     },
@@ -83,6 +86,7 @@ export function createServer({ site, limits, logger, registry, keepalive = defau
 const defaultKeepalive: Keepalive = { everyMs: 10_000, timeoutMs: 5_000 };
 
 const describedFiles = [
+  file_opsdb_v1_admin_service,
   file_opsdb_v1_catalog_service,
   file_opsdb_v1_error_reason,
   file_opsdb_v1_query_service,

@@ -48,6 +48,18 @@ test("what has not finished in the time given is cut", async () => {
   await stub.site.open.until((open) => open === 0, soon());
 });
 
+test("a stop does not wait for a client that keeps its connection after the last call", async () => {
+  await using stub = await StubServer.open();
+  const { watchReplication } = createClient(ReplicationService, stub.connect());
+  for (let n = 0; n < 2; n++)
+    for await (const { event } of watchReplication({ heartbeat: { nanos: 200_000_000 } }))
+      if (event.case === "heartbeat") break;
+  await stub.site.open.until((open) => open === 0, soon());
+  const closed = stub.server.close(60_000).then(() => "closed");
+  const late = new Promise((resolve) => setTimeout(resolve, 20_000, "still open").unref());
+  expect(await Promise.race([closed, late])).toBe("closed");
+});
+
 test("a watcher that stops reading and then goes away leaves nothing behind", async () => {
   await using stub = await StubServer.open();
   const client = http2.connect(stub.url).on("error", () => {});

@@ -4,6 +4,7 @@ import { formatLsn, type Lsn } from "../lsn.ts";
 import { formatPosition, type Position } from "../position.ts";
 import type {
   BufferStatus,
+  DataLoss,
   LocalStatus,
   MainStatus,
   PartStatus,
@@ -74,7 +75,7 @@ function encodeLocal(local: LocalStatus): pb.LocalStatus {
   };
 }
 
-function encodeBuffer(buffer: BufferStatus, at: Date): pb.BufferStatus {
+export function encodeBuffer(buffer: BufferStatus, at: Date): pb.BufferStatus {
   return {
     $typeName: "opsdb.v1.BufferStatus",
     connection: encodePart(buffer.connection),
@@ -87,10 +88,15 @@ function encodeBuffer(buffer: BufferStatus, at: Date): pb.BufferStatus {
     maxWrites: BigInt(buffer.maxWrites),
     maxBytes: BigInt(buffer.maxBytes),
     lastPosition: position(buffer.lastPosition),
+    ...(buffer.loss && { loss: encodeLoss(buffer.loss) }),
   };
 }
 
-function encodeProcessor(processor: ProcessorStatus): pb.ProcessorStatus {
+export function encodeLoss({ at, message }: DataLoss): pb.DataLoss {
+  return { $typeName: "opsdb.v1.DataLoss", at: toTimestamp(at), message };
+}
+
+export function encodeProcessor(processor: ProcessorStatus): pb.ProcessorStatus {
   return {
     $typeName: "opsdb.v1.ProcessorStatus",
     state: encodePart(processor.state),

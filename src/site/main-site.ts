@@ -18,6 +18,9 @@ import type { RequestedWrite, WriteStatus } from "../write.ts";
 import { DirectWriter } from "./direct-writer.ts";
 import { checkSystem, waitForPosition, waitForTokenLsn, withinDeadline } from "./freshness.ts";
 import { ledgerStatus } from "./ledger-status.ts";
+import { MainOperator } from "./main-operator.ts";
+import { noBuffer } from "./operator-errors.ts";
+import { RejectedWrites } from "./rejected-writes.ts";
 import type { Health, QueryOptions, Site, WriteAck, WriteOptions } from "./site.ts";
 import { writeDirectly } from "./write-directly.ts";
 
@@ -36,6 +39,7 @@ export class MainSite implements Site {
   readonly #catalog: CatalogKeeper;
   readonly #tracker: LsnTracker;
   readonly #mainWatch: MainWatch;
+  readonly operator: MainOperator;
   readonly #writer: DirectWriter;
   readonly #reader: TableReader;
 
@@ -77,6 +81,19 @@ export class MainSite implements Site {
       timeoutMs: config.mainTimeoutMs,
     });
     this.#reader = new TableReader({ site: this.name });
+    this.operator = new MainOperator({
+      site: this.name,
+      writer: this.#writer,
+      catalog: this.#catalog,
+      rejected: new RejectedWrites({
+        pool: this.#main,
+        unavailable: "MAIN_UNAVAILABLE",
+        timeoutMs: config.mainTimeoutMs,
+      }),
+      status: () => this.#readStatus(),
+      timeoutMs: config.mainTimeoutMs,
+      logger,
+    });
     this.status = new Latest(this.#readStatus());
     this.health = new Latest(this.#readHealth());
   }
@@ -108,6 +125,10 @@ export class MainSite implements Site {
 
   async *followWrite(writeId: string): AsyncGenerator<WriteStatus> {
     yield await this.getWrite(writeId); // a ledger row here is the end of the way
+  }
+
+  watchWrites(): AsyncIterable<WriteStatus> {
+    throw noBuffer();
   }
 
   async waitForLsn(lsn: Lsn, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,5 @@
 import type pg from "pg";
+import { neverTrimmed } from "../buffer/never-trimmed.ts";
 import { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import type { Catalog } from "../catalog/catalog.ts";
@@ -29,8 +30,11 @@ import { checkAgainstMergedView, checkPayload } from "./acceptance.ts";
 import { DirectWriter } from "./direct-writer.ts";
 import { checkSystem, waitForPosition, waitForTokenLsn, withinDeadline } from "./freshness.ts";
 import { ledgerStatus } from "./ledger-status.ts";
+import { RejectedWrites } from "./rejected-writes.ts";
+import { SecondaryOperator } from "./secondary-operator.ts";
 import { secondaryHealth, secondaryStatus } from "./secondary-status.ts";
-import type { Health, QueryOptions, Site, WriteAck, WriteOptions } from "./site.ts";
+import type { Health, QueryOptions, Site, WatchWritesOptions, WriteAck, WriteOptions } from "./site.ts";
+import { watchWrites } from "./watch-writes.ts";
 import { writeDirectly } from "./write-directly.ts";
 import { determinedRows, writtenRows } from "./written-row.ts";
 
@@ -68,6 +72,7 @@ export class SecondarySite implements Site {
   readonly #direct: DirectWriter;
   readonly #merged: TableReader;
   readonly #plain: TableReader;
+  readonly operator: SecondaryOperator;
   /** Moves with every change of a write's state. */
   readonly #changes = new Latest(0);
   #statusDue: NodeJS.Timeout | undefined;
@@ -151,6 +156,28 @@ export class SecondarySite implements Site {
     });
     this.#merged = new TableReader({ site: site.name, pending: this.#buffer.writes });
     this.#plain = new TableReader({ site: site.name });
+    const statusOf = (entry: BufferedWrite): WriteStatus => this.#statusOf(entry);
+    this.operator = new SecondaryOperator({
+      site: site.name,
+      buffer: this.#buffer,
+      pause: this.#processor.pause,
+      catalog: this.#catalog,
+      rejected: new RejectedWrites({
+        pool: this.#probe,
+        unavailable: "LOCAL_UNAVAILABLE",
+        timeoutMs: config.localTimeoutMs,
+        memory: { writes: this.#buffer.writes, statusOf },
+      }),
+      local: this.#probe,
+      decided: () => (this.#processor.cursor > this.#tracker.proven ? this.#processor.cursor : this.#tracker.proven),
+      status: () => this.#readStatus(),
+      statusOf,
+      readBuffer: async () => {
+        using deadline = new Deadline(LOOK_FOR_OUTCOME_MS);
+        return await this.#readBuffer(deadline.signal);
+      },
+      logger,
+    });
     this.status = new Latest(this.#readStatus());
     this.health = new Latest(this.#readHealth());
   }
@@ -224,6 +251,21 @@ export class SecondarySite implements Site {
       if (this.#buffer.writes.byId(writeId)) await this.#changes.changed(version, signal);
       else await sleep(this.#config.tracker.pollMs, signal);
     }
+  }
+
+  async *watchWrites(options: WatchWritesOptions): AsyncGenerator<WriteStatus> {
+    await this.#readBuffer(options.signal);
+    yield* watchWrites(
+      {
+        writes: this.#buffer.writes,
+        statusOf: (entry) => this.#statusOf(entry),
+        changes: this.#changes,
+        neverTrimmed: () => neverTrimmed(this.#buffer.redis, this.#buffer.key("writes")),
+        // While main is away nothing arrives: looking often would be for nothing, all night.
+        attend: () => (this.#mainWatch.part.status.state === "RUNNING" ? this.#tracker.attend() : undefined),
+      },
+      options,
+    );
   }
 
   async waitForLsn(lsn: Lsn, signal: AbortSignal): Promise<void> {

@@ -59,6 +59,11 @@ const measures: { name: string; help: string; read: (status: ReplicationStatus) 
     help: "1 while the drain works or has nothing to do",
     read: (s) => s.processor && up(s.processor.state),
   },
+  {
+    name: "opsdb_processor_paused",
+    help: "1 while an operator has paused the drain",
+    read: (s) => s.processor && (s.processor.state.state === "PAUSED" ? 1 : 0),
+  },
 ];
 
 /** Registers the site's state as gauges, read when they are asked for. What the site does not have is left out. */

@@ -1,10 +1,12 @@
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Latest } from "../lib/latest.ts";
 import type { Lsn } from "../lsn.ts";
+import type { Position } from "../position.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
 import type { ReplicationStatus } from "../replication/status.ts";
 import type { TextValue } from "../value.ts";
 import type { RequestedWrite, WriteState, WriteStatus } from "../write.ts";
+import type { Operator } from "./operator.ts";
 
 export interface WriteOptions {
   mode: "critical" | "direct";
@@ -38,6 +40,16 @@ export interface QueryOptions {
   signal: AbortSignal;
 }
 
+export interface WatchWritesOptions {
+  /** How far a write must be; one that was rejected is told in any case. */
+  report: "APPLIED" | "REPLICATED";
+  /** Only writes after this position; undefined: from now on. */
+  after: Position | undefined;
+  rejectedOnly: boolean;
+  /** The reader went away. */
+  signal: AbortSignal;
+}
+
 /** Whether a service of the site can do its work, and why not; degraded: it can, but not for long. */
 export type Health = { serving: true; degraded?: string } | { serving: false; reason: string };
 
@@ -68,8 +80,18 @@ export interface Site extends AsyncDisposable {
   /** Each state of a write from the present one on; ends after REPLICATED or REJECTED. Throws WRITE_NOT_FOUND. */
   followWrite(writeId: string, signal: AbortSignal): AsyncIterable<WriteStatus>;
 
+  /**
+   * The site's writes in the order of their positions, each once, as soon as it is as far as asked. It waits for its
+   * reader and never ends by itself. Throws POSITION_FORGOTTEN where writes after the position have left the buffer,
+   * NO_BUFFER at a site without one.
+   */
+  watchWrites(options: WatchWritesOptions): AsyncIterable<WriteStatus>;
+
   /** Resolves when the local database shows everything up to this LSN of the main database. Rejects on abort. */
   waitForLsn(lsn: Lsn, signal: AbortSignal): Promise<void>;
+
+  /** What operators can do here. */
+  readonly operator: Operator;
 
   /** The state of replication; changes wake its readers. */
   readonly status: Latest<ReplicationStatus>;

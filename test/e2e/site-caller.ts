@@ -4,6 +4,7 @@ import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-no
 import type { MutationInit, Row } from "../../demo/site-client.ts";
 import { BadRequestSchema, ErrorInfoSchema } from "../../gen/ts/google/rpc/error_details_pb.ts";
 import { Health, type HealthCheckResponse_ServingStatus } from "../../gen/ts/grpc/health/v1/health_pb.ts";
+import { AdminService } from "../../gen/ts/opsdb/v1/admin_service_pb.ts";
 import { CatalogService } from "../../gen/ts/opsdb/v1/catalog_service_pb.ts";
 import {
   ComparisonOperator,
@@ -34,6 +35,7 @@ export class SiteCaller implements Disposable {
   readonly queries: Client<typeof QueryService>;
   readonly replication: Client<typeof ReplicationService>;
   readonly catalog: Client<typeof CatalogService>;
+  readonly admin: Client<typeof AdminService>;
   readonly health: Client<typeof Health>;
   readonly #session: Http2SessionManager;
 
@@ -44,6 +46,7 @@ export class SiteCaller implements Disposable {
     this.queries = createClient(QueryService, transport);
     this.replication = createClient(ReplicationService, transport);
     this.catalog = createClient(CatalogService, transport);
+    this.admin = createClient(AdminService, transport);
     this.health = createClient(Health, transport);
   }
 
@@ -74,14 +77,17 @@ export class SiteCaller implements Disposable {
   async statusUntil(satisfies: (status: ReplicationStatus) => boolean): Promise<ReplicationStatus> {
     const request: MessageInitShape<typeof WatchReplicationRequestSchema> = { heartbeat: { nanos: 200_000_000 } };
     let last: ReplicationStatus | undefined;
+    const done = new AbortController(); // leaving the loop does not end the call
     try {
-      for await (const { event } of this.replication.watchReplication(request)) {
+      for await (const { event } of this.replication.watchReplication(request, { signal: done.signal })) {
         if (event.case !== "status") continue;
         last = event.value;
         if (satisfies(last)) return last;
       }
     } catch (cause) {
       throw new Error(`no such status came; last: ${show(last)}`, { cause });
+    } finally {
+      done.abort();
     }
     throw new Error("the watch ended");
   }

@@ -3,9 +3,18 @@ import { OpsDbError } from "../../src/errors.ts";
 import { aborted } from "../../src/lib/abort.ts";
 import { Latest } from "../../src/lib/latest.ts";
 import type { Lsn } from "../../src/lsn.ts";
+import type { Pause } from "../../src/processor/drain-pause.ts";
 import type { QueryPart, TableQuery } from "../../src/query/table-query.ts";
 import type { ReplicationStatus } from "../../src/replication/status.ts";
-import type { QueryOptions, Site, WriteAck, WriteOptions } from "../../src/site/site.ts";
+import type {
+  DrainReport,
+  Motive,
+  Operator,
+  RejectedPage,
+  RejectedQuery,
+  Resolution,
+} from "../../src/site/operator.ts";
+import type { QueryOptions, Site, WatchWritesOptions, WriteAck, WriteOptions } from "../../src/site/site.ts";
 import type { RequestedWrite, WriteStatus } from "../../src/write.ts";
 
 /** A site for the tests of this folder: it records what it is asked and answers as the test says. Stores nothing. */
@@ -29,6 +38,8 @@ export class SiteStub implements Site {
   readonly followed = new Latest<readonly WriteStatus[]>([]);
   readonly replayed = new Latest<Lsn>(0n);
   tables: Table[] = [filesTable];
+  onWatchWrites: (options: WatchWritesOptions) => AsyncIterable<WriteStatus> = emptyWatch;
+  readonly operator = new OperatorStub();
 
   catalog(): Catalog {
     const { tables } = this;
@@ -62,6 +73,10 @@ export class SiteStub implements Site {
 
   followWrite(writeId: string, signal: AbortSignal): AsyncIterable<WriteStatus> {
     return this.#countedStream(this.#follow(writeId, signal));
+  }
+
+  watchWrites(options: WatchWritesOptions): AsyncIterable<WriteStatus> {
+    return this.#countedStream(this.onWatchWrites(options));
   }
 
   async waitForLsn(lsn: Lsn, signal: AbortSignal): Promise<void> {
@@ -107,6 +122,45 @@ export class SiteStub implements Site {
   }
 }
 
+/** An operator's side of the stub: a site with nothing to do. */
+class OperatorStub implements Operator {
+  readonly motives: Motive[] = [];
+  readonly listed: RejectedQuery[] = [];
+  rejected: RejectedPage = { writes: [] };
+
+  async pauseDrain(motive: Motive): Promise<Pause> {
+    this.motives.push(motive);
+    return { ...motive, since: new Date(1_000) };
+  }
+
+  async resumeDrain(motive: Motive): Promise<undefined> {
+    this.motives.push(motive);
+  }
+
+  async showDrain(): Promise<DrainReport> {
+    return { site: "stub", at: new Date(1_000), holdups: [] };
+  }
+
+  async listRejected(query: RejectedQuery): Promise<RejectedPage> {
+    this.listed.push(query);
+    return this.rejected;
+  }
+
+  async retryWrite(writeId: string, motive: Motive): Promise<{ status: WriteStatus; duplicate: boolean }> {
+    this.motives.push(motive);
+    return { status: statusOf(writeId, "ACCEPTED"), duplicate: false };
+  }
+
+  async discardWrite(_writeId: string, motive: Motive): Promise<Resolution> {
+    this.motives.push(motive);
+    return { kind: "discarded", ...motive, at: new Date(1_000), site: "stub" };
+  }
+
+  async acknowledgeLoss(motive: Motive): Promise<undefined> {
+    this.motives.push(motive);
+  }
+}
+
 export function statusNamed(site: string): ReplicationStatus {
   const running = { state: "RUNNING", reason: "", since: new Date(0) } as const;
   return {
@@ -148,6 +202,10 @@ export const header: QueryPart = {
     bufferUnreachable: false,
   },
 };
+
+async function* emptyWatch({ signal }: WatchWritesOptions): AsyncGenerator<WriteStatus> {
+  await aborted(signal, new Promise<void>(() => {}));
+}
 
 async function* emptyResult(): AsyncGenerator<QueryPart> {
   yield header;

@@ -81,12 +81,16 @@ enum ErrorReason : int {
   ERROR_REASON_INTERNAL = 29,
   ERROR_REASON_DATABASE_REFUSED = 30,
   ERROR_REASON_QUERY_TIMED_OUT = 31,
+  ERROR_REASON_NO_BUFFER = 32,
+  ERROR_REASON_NOT_REJECTED = 33,
+  ERROR_REASON_ALREADY_RESOLVED = 34,
+  ERROR_REASON_POSITION_FORGOTTEN = 35,
   ErrorReason_INT_MIN_SENTINEL_DO_NOT_USE_ = std::numeric_limits<int32_t>::min(),
   ErrorReason_INT_MAX_SENTINEL_DO_NOT_USE_ = std::numeric_limits<int32_t>::max()
 };
 bool ErrorReason_IsValid(int value);
 constexpr ErrorReason ErrorReason_MIN = ERROR_REASON_UNSPECIFIED;
-constexpr ErrorReason ErrorReason_MAX = ERROR_REASON_QUERY_TIMED_OUT;
+constexpr ErrorReason ErrorReason_MAX = ERROR_REASON_POSITION_FORGOTTEN;
 constexpr int ErrorReason_ARRAYSIZE = ErrorReason_MAX + 1;
 
 const ::PROTOBUF_NAMESPACE_ID::EnumDescriptor* ErrorReason_descriptor();

@@ -114,6 +114,7 @@ PROTOBUF_CONSTEXPR BufferStatus::BufferStatus(
     /*decltype(_impl_.last_position_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
   , /*decltype(_impl_.connection_)*/nullptr
   , /*decltype(_impl_.oldest_age_)*/nullptr
+  , /*decltype(_impl_.loss_)*/nullptr
   , /*decltype(_impl_.pending_writes_)*/uint64_t{0u}
   , /*decltype(_impl_.overlay_writes_)*/uint64_t{0u}
   , /*decltype(_impl_.retained_writes_)*/uint64_t{0u}
@@ -131,6 +132,20 @@ struct BufferStatusDefaultTypeInternal {
   };
 };
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 BufferStatusDefaultTypeInternal _BufferStatus_default_instance_;
+PROTOBUF_CONSTEXPR DataLoss::DataLoss(
+    ::_pbi::ConstantInitialized): _impl_{
+    /*decltype(_impl_.message_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
+  , /*decltype(_impl_.at_)*/nullptr
+  , /*decltype(_impl_._cached_size_)*/{}} {}
+struct DataLossDefaultTypeInternal {
+  PROTOBUF_CONSTEXPR DataLossDefaultTypeInternal()
+      : _instance(::_pbi::ConstantInitialized{}) {}
+  ~DataLossDefaultTypeInternal() {}
+  union {
+    DataLoss _instance;
+  };
+};
+PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 DataLossDefaultTypeInternal _DataLoss_default_instance_;
 PROTOBUF_CONSTEXPR ProcessorStatus::ProcessorStatus(
     ::_pbi::ConstantInitialized): _impl_{
     /*decltype(_impl_.applied_position_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
@@ -199,7 +214,7 @@ struct WatchReplicationResponseDefaultTypeInternal {
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 WatchReplicationResponseDefaultTypeInternal _WatchReplicationResponse_default_instance_;
 }  // namespace v1
 }  // namespace opsdb
-static ::_pb::Metadata file_level_metadata_opsdb_2fv1_2freplication_2eproto[10];
+static ::_pb::Metadata file_level_metadata_opsdb_2fv1_2freplication_2eproto[11];
 static const ::_pb::EnumDescriptor* file_level_enum_descriptors_opsdb_2fv1_2freplication_2eproto[3];
 static constexpr ::_pb::ServiceDescriptor const** file_level_service_descriptors_opsdb_2fv1_2freplication_2eproto = nullptr;
 
@@ -284,6 +299,15 @@ const uint32_t TableStruct_opsdb_2fv1_2freplication_2eproto::offsets[] PROTOBUF_
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::BufferStatus, _impl_.max_writes_),
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::BufferStatus, _impl_.max_bytes_),
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::BufferStatus, _impl_.last_position_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::BufferStatus, _impl_.loss_),
+  ~0u,  // no _has_bits_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::DataLoss, _internal_metadata_),
+  ~0u,  // no _extensions_
+  ~0u,  // no _oneof_case_
+  ~0u,  // no _weak_field_map_
+  ~0u,  // no _inlined_string_donated_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::DataLoss, _impl_.at_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::DataLoss, _impl_.message_),
   ~0u,  // no _has_bits_
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::ProcessorStatus, _internal_metadata_),
   ~0u,  // no _extensions_
@@ -337,10 +361,11 @@ static const ::_pbi::MigrationSchema schemas[] PROTOBUF_SECTION_VARIABLE(protode
   { 32, -1, -1, sizeof(::opsdb::v1::SlotStatus)},
   { 42, 56, -1, sizeof(::opsdb::v1::LocalStatus)},
   { 64, -1, -1, sizeof(::opsdb::v1::BufferStatus)},
-  { 80, -1, -1, sizeof(::opsdb::v1::ProcessorStatus)},
-  { 91, -1, -1, sizeof(::opsdb::v1::ReplicationStatus)},
-  { 104, -1, -1, sizeof(::opsdb::v1::WatchReplicationRequest)},
-  { 114, -1, -1, sizeof(::opsdb::v1::WatchReplicationResponse)},
+  { 81, -1, -1, sizeof(::opsdb::v1::DataLoss)},
+  { 89, -1, -1, sizeof(::opsdb::v1::ProcessorStatus)},
+  { 100, -1, -1, sizeof(::opsdb::v1::ReplicationStatus)},
+  { 113, -1, -1, sizeof(::opsdb::v1::WatchReplicationRequest)},
+  { 123, -1, -1, sizeof(::opsdb::v1::WatchReplicationResponse)},
 };
 
 static const ::_pb::Message* const file_default_instances[] = {
@@ -350,6 +375,7 @@ static const ::_pb::Message* const file_default_instances[] = {
   &::opsdb::v1::_SlotStatus_default_instance_._instance,
   &::opsdb::v1::_LocalStatus_default_instance_._instance,
   &::opsdb::v1::_BufferStatus_default_instance_._instance,
+  &::opsdb::v1::_DataLoss_default_instance_._instance,
   &::opsdb::v1::_ProcessorStatus_default_instance_._instance,
   &::opsdb::v1::_ReplicationStatus_default_instance_._instance,
   &::opsdb::v1::_WatchReplicationRequest_default_instance_._instance,
@@ -386,7 +412,7 @@ const char descriptor_table_protodef_opsdb_2fv1_2freplication_2eproto[] PROTOBUF
   "le.protobuf.DurationR\treplayAge\022%\n\016recei"
   "ver_state\030\007 \001(\tR\rreceiverState\022#\n\rreplay"
   "_paused\030\010 \001(\010R\014replayPausedB\014\n\n_lag_byte"
-  "s\"\230\003\n\014BufferStatus\0224\n\nconnection\030\001 \001(\0132\024"
+  "s\"\300\003\n\014BufferStatus\0224\n\nconnection\030\001 \001(\0132\024"
   ".opsdb.v1.PartStatusR\nconnection\022%\n\016pend"
   "ing_writes\030\002 \001(\004R\rpendingWrites\022%\n\016overl"
   "ay_writes\030\003 \001(\004R\roverlayWrites\022\'\n\017retain"
@@ -396,40 +422,44 @@ const char descriptor_table_protodef_opsdb_2fv1_2freplication_2eproto[] PROTOBUF
   "\030\007 \001(\0162\024.opsdb.v1.AlarmLevelR\005alarm\022\035\n\nm"
   "ax_writes\030\010 \001(\004R\tmaxWrites\022\033\n\tmax_bytes\030"
   "\t \001(\004R\010maxBytes\022#\n\rlast_position\030\n \001(\tR\014"
-  "lastPosition\"\351\001\n\017ProcessorStatus\022*\n\005stat"
-  "e\030\001 \001(\0132\024.opsdb.v1.PartStatusR\005state\022)\n\020"
-  "applied_position\030\002 \001(\tR\017appliedPosition\022"
-  "/\n\023replicated_position\030\003 \001(\tR\022replicated"
-  "Position\022%\n\016applied_writes\030\004 \001(\004R\rapplie"
-  "dWrites\022\'\n\017rejected_writes\030\005 \001(\004R\016reject"
-  "edWrites\"\273\002\n\021ReplicationStatus\022\022\n\004site\030\001"
-  " \001(\tR\004site\022&\n\004role\030\002 \001(\0162\022.opsdb.v1.Site"
-  "RoleR\004role\022*\n\002at\030\003 \001(\0132\032.google.protobuf"
-  ".TimestampR\002at\022(\n\004main\030\004 \001(\0132\024.opsdb.v1."
-  "MainStatusR\004main\022+\n\005local\030\005 \001(\0132\025.opsdb."
-  "v1.LocalStatusR\005local\022.\n\006buffer\030\006 \001(\0132\026."
-  "opsdb.v1.BufferStatusR\006buffer\0227\n\tprocess"
-  "or\030\007 \001(\0132\031.opsdb.v1.ProcessorStatusR\tpro"
-  "cessor\"\236\001\n\027WatchReplicationRequest\022\031\n\010wr"
-  "ite_id\030\001 \001(\tR\007writeId\022\020\n\003lsn\030\002 \001(\tR\003lsn\022"
-  "7\n\theartbeat\030\003 \001(\0132\031.google.protobuf.Dur"
-  "ationR\theartbeat\022\035\n\nuntil_done\030\004 \001(\010R\tun"
-  "tilDone\"\352\001\n\030WatchReplicationResponse\0225\n\006"
-  "status\030\001 \001(\0132\033.opsdb.v1.ReplicationStatu"
-  "sH\000R\006status\022-\n\005write\030\002 \001(\0132\025.opsdb.v1.Wr"
-  "iteStatusH\000R\005write\022#\n\014lsn_replayed\030\003 \001(\t"
-  "H\000R\013lsnReplayed\022:\n\theartbeat\030\004 \001(\0132\032.goo"
-  "gle.protobuf.TimestampH\000R\theartbeatB\007\n\005e"
-  "vent*R\n\010SiteRole\022\031\n\025SITE_ROLE_UNSPECIFIE"
-  "D\020\000\022\022\n\016SITE_ROLE_MAIN\020\001\022\027\n\023SITE_ROLE_SEC"
-  "ONDARY\020\002*\236\001\n\tPartState\022\032\n\026PART_STATE_UNS"
-  "PECIFIED\020\000\022\026\n\022PART_STATE_RUNNING\020\001\022\023\n\017PA"
-  "RT_STATE_IDLE\020\002\022\027\n\023PART_STATE_RETRYING\020\003"
-  "\022\026\n\022PART_STATE_STANDBY\020\004\022\027\n\023PART_STATE_D"
-  "ISABLED\020\005*\210\001\n\nAlarmLevel\022\033\n\027ALARM_LEVEL_"
-  "UNSPECIFIED\020\000\022\024\n\020ALARM_LEVEL_NONE\020\001\022\027\n\023A"
-  "LARM_LEVEL_WARNING\020\002\022\030\n\024ALARM_LEVEL_CRIT"
-  "ICAL\020\003\022\024\n\020ALARM_LEVEL_FULL\020\004b\006proto3"
+  "lastPosition\022&\n\004loss\030\013 \001(\0132\022.opsdb.v1.Da"
+  "taLossR\004loss\"P\n\010DataLoss\022*\n\002at\030\001 \001(\0132\032.g"
+  "oogle.protobuf.TimestampR\002at\022\030\n\007message\030"
+  "\002 \001(\tR\007message\"\351\001\n\017ProcessorStatus\022*\n\005st"
+  "ate\030\001 \001(\0132\024.opsdb.v1.PartStatusR\005state\022)"
+  "\n\020applied_position\030\002 \001(\tR\017appliedPositio"
+  "n\022/\n\023replicated_position\030\003 \001(\tR\022replicat"
+  "edPosition\022%\n\016applied_writes\030\004 \001(\004R\rappl"
+  "iedWrites\022\'\n\017rejected_writes\030\005 \001(\004R\016reje"
+  "ctedWrites\"\273\002\n\021ReplicationStatus\022\022\n\004site"
+  "\030\001 \001(\tR\004site\022&\n\004role\030\002 \001(\0162\022.opsdb.v1.Si"
+  "teRoleR\004role\022*\n\002at\030\003 \001(\0132\032.google.protob"
+  "uf.TimestampR\002at\022(\n\004main\030\004 \001(\0132\024.opsdb.v"
+  "1.MainStatusR\004main\022+\n\005local\030\005 \001(\0132\025.opsd"
+  "b.v1.LocalStatusR\005local\022.\n\006buffer\030\006 \001(\0132"
+  "\026.opsdb.v1.BufferStatusR\006buffer\0227\n\tproce"
+  "ssor\030\007 \001(\0132\031.opsdb.v1.ProcessorStatusR\tp"
+  "rocessor\"\236\001\n\027WatchReplicationRequest\022\031\n\010"
+  "write_id\030\001 \001(\tR\007writeId\022\020\n\003lsn\030\002 \001(\tR\003ls"
+  "n\0227\n\theartbeat\030\003 \001(\0132\031.google.protobuf.D"
+  "urationR\theartbeat\022\035\n\nuntil_done\030\004 \001(\010R\t"
+  "untilDone\"\352\001\n\030WatchReplicationResponse\0225"
+  "\n\006status\030\001 \001(\0132\033.opsdb.v1.ReplicationSta"
+  "tusH\000R\006status\022-\n\005write\030\002 \001(\0132\025.opsdb.v1."
+  "WriteStatusH\000R\005write\022#\n\014lsn_replayed\030\003 \001"
+  "(\tH\000R\013lsnReplayed\022:\n\theartbeat\030\004 \001(\0132\032.g"
+  "oogle.protobuf.TimestampH\000R\theartbeatB\007\n"
+  "\005event*R\n\010SiteRole\022\031\n\025SITE_ROLE_UNSPECIF"
+  "IED\020\000\022\022\n\016SITE_ROLE_MAIN\020\001\022\027\n\023SITE_ROLE_S"
+  "ECONDARY\020\002*\265\001\n\tPartState\022\032\n\026PART_STATE_U"
+  "NSPECIFIED\020\000\022\026\n\022PART_STATE_RUNNING\020\001\022\023\n\017"
+  "PART_STATE_IDLE\020\002\022\027\n\023PART_STATE_RETRYING"
+  "\020\003\022\026\n\022PART_STATE_STANDBY\020\004\022\027\n\023PART_STATE"
+  "_DISABLED\020\005\022\025\n\021PART_STATE_PAUSED\020\006*\210\001\n\nA"
+  "larmLevel\022\033\n\027ALARM_LEVEL_UNSPECIFIED\020\000\022\024"
+  "\n\020ALARM_LEVEL_NONE\020\001\022\027\n\023ALARM_LEVEL_WARN"
+  "ING\020\002\022\030\n\024ALARM_LEVEL_CRITICAL\020\003\022\024\n\020ALARM"
+  "_LEVEL_FULL\020\004b\006proto3"
   ;
 static const ::_pbi::DescriptorTable* const descriptor_table_opsdb_2fv1_2freplication_2eproto_deps[3] = {
   &::descriptor_table_google_2fprotobuf_2fduration_2eproto,
@@ -438,9 +468,9 @@ static const ::_pbi::DescriptorTable* const descriptor_table_opsdb_2fv1_2freplic
 };
 static ::_pbi::once_flag descriptor_table_opsdb_2fv1_2freplication_2eproto_once;
 const ::_pbi::DescriptorTable descriptor_table_opsdb_2fv1_2freplication_2eproto = {
-    false, false, 2916, descriptor_table_protodef_opsdb_2fv1_2freplication_2eproto,
+    false, false, 3061, descriptor_table_protodef_opsdb_2fv1_2freplication_2eproto,
     "opsdb/v1/replication.proto",
-    &descriptor_table_opsdb_2fv1_2freplication_2eproto_once, descriptor_table_opsdb_2fv1_2freplication_2eproto_deps, 3, 10,
+    &descriptor_table_opsdb_2fv1_2freplication_2eproto_once, descriptor_table_opsdb_2fv1_2freplication_2eproto_deps, 3, 11,
     schemas, file_default_instances, TableStruct_opsdb_2fv1_2freplication_2eproto::offsets,
     file_level_metadata_opsdb_2fv1_2freplication_2eproto, file_level_enum_descriptors_opsdb_2fv1_2freplication_2eproto,
     file_level_service_descriptors_opsdb_2fv1_2freplication_2eproto,
@@ -480,6 +510,7 @@ bool PartState_IsValid(int value) {
     case 3:
     case 4:
     case 5:
+    case 6:
       return true;
     default:
       return false;
@@ -2338,6 +2369,7 @@ class BufferStatus::_Internal {
  public:
   static const ::opsdb::v1::PartStatus& connection(const BufferStatus* msg);
   static const ::PROTOBUF_NAMESPACE_ID::Duration& oldest_age(const BufferStatus* msg);
+  static const ::opsdb::v1::DataLoss& loss(const BufferStatus* msg);
 };
 
 const ::opsdb::v1::PartStatus&
@@ -2347,6 +2379,10 @@ BufferStatus::_Internal::connection(const BufferStatus* msg) {
 const ::PROTOBUF_NAMESPACE_ID::Duration&
 BufferStatus::_Internal::oldest_age(const BufferStatus* msg) {
   return *msg->_impl_.oldest_age_;
+}
+const ::opsdb::v1::DataLoss&
+BufferStatus::_Internal::loss(const BufferStatus* msg) {
+  return *msg->_impl_.loss_;
 }
 void BufferStatus::clear_oldest_age() {
   if (GetArenaForAllocation() == nullptr && _impl_.oldest_age_ != nullptr) {
@@ -2367,6 +2403,7 @@ BufferStatus::BufferStatus(const BufferStatus& from)
       decltype(_impl_.last_position_){}
     , decltype(_impl_.connection_){nullptr}
     , decltype(_impl_.oldest_age_){nullptr}
+    , decltype(_impl_.loss_){nullptr}
     , decltype(_impl_.pending_writes_){}
     , decltype(_impl_.overlay_writes_){}
     , decltype(_impl_.retained_writes_){}
@@ -2391,6 +2428,9 @@ BufferStatus::BufferStatus(const BufferStatus& from)
   if (from._internal_has_oldest_age()) {
     _this->_impl_.oldest_age_ = new ::PROTOBUF_NAMESPACE_ID::Duration(*from._impl_.oldest_age_);
   }
+  if (from._internal_has_loss()) {
+    _this->_impl_.loss_ = new ::opsdb::v1::DataLoss(*from._impl_.loss_);
+  }
   ::memcpy(&_impl_.pending_writes_, &from._impl_.pending_writes_,
     static_cast<size_t>(reinterpret_cast<char*>(&_impl_.alarm_) -
     reinterpret_cast<char*>(&_impl_.pending_writes_)) + sizeof(_impl_.alarm_));
@@ -2405,6 +2445,7 @@ inline void BufferStatus::SharedCtor(
       decltype(_impl_.last_position_){}
     , decltype(_impl_.connection_){nullptr}
     , decltype(_impl_.oldest_age_){nullptr}
+    , decltype(_impl_.loss_){nullptr}
     , decltype(_impl_.pending_writes_){uint64_t{0u}}
     , decltype(_impl_.overlay_writes_){uint64_t{0u}}
     , decltype(_impl_.retained_writes_){uint64_t{0u}}
@@ -2434,6 +2475,7 @@ inline void BufferStatus::SharedDtor() {
   _impl_.last_position_.Destroy();
   if (this != internal_default_instance()) delete _impl_.connection_;
   if (this != internal_default_instance()) delete _impl_.oldest_age_;
+  if (this != internal_default_instance()) delete _impl_.loss_;
 }
 
 void BufferStatus::SetCachedSize(int size) const {
@@ -2455,6 +2497,10 @@ void BufferStatus::Clear() {
     delete _impl_.oldest_age_;
   }
   _impl_.oldest_age_ = nullptr;
+  if (GetArenaForAllocation() == nullptr && _impl_.loss_ != nullptr) {
+    delete _impl_.loss_;
+  }
+  _impl_.loss_ = nullptr;
   ::memset(&_impl_.pending_writes_, 0, static_cast<size_t>(
       reinterpret_cast<char*>(&_impl_.alarm_) -
       reinterpret_cast<char*>(&_impl_.pending_writes_)) + sizeof(_impl_.alarm_));
@@ -2547,6 +2593,14 @@ const char* BufferStatus::_InternalParse(const char* ptr, ::_pbi::ParseContext* 
           ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
           CHK_(ptr);
           CHK_(::_pbi::VerifyUTF8(str, "opsdb.v1.BufferStatus.last_position"));
+        } else
+          goto handle_unusual;
+        continue;
+      // .opsdb.v1.DataLoss loss = 11 [json_name = "loss"];
+      case 11:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 90)) {
+          ptr = ctx->ParseMessage(_internal_mutable_loss(), ptr);
+          CHK_(ptr);
         } else
           goto handle_unusual;
         continue;
@@ -2646,6 +2700,13 @@ uint8_t* BufferStatus::_InternalSerialize(
         10, this->_internal_last_position(), target);
   }
 
+  // .opsdb.v1.DataLoss loss = 11 [json_name = "loss"];
+  if (this->_internal_has_loss()) {
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+      InternalWriteMessage(11, _Internal::loss(this),
+        _Internal::loss(this).GetCachedSize(), target, stream);
+  }
+
   if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
     target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
         _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
@@ -2681,6 +2742,13 @@ size_t BufferStatus::ByteSizeLong() const {
     total_size += 1 +
       ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(
         *_impl_.oldest_age_);
+  }
+
+  // .opsdb.v1.DataLoss loss = 11 [json_name = "loss"];
+  if (this->_internal_has_loss()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(
+        *_impl_.loss_);
   }
 
   // uint64 pending_writes = 2 [json_name = "pendingWrites"];
@@ -2748,6 +2816,10 @@ void BufferStatus::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::P
     _this->_internal_mutable_oldest_age()->::PROTOBUF_NAMESPACE_ID::Duration::MergeFrom(
         from._internal_oldest_age());
   }
+  if (from._internal_has_loss()) {
+    _this->_internal_mutable_loss()->::opsdb::v1::DataLoss::MergeFrom(
+        from._internal_loss());
+  }
   if (from._internal_pending_writes() != 0) {
     _this->_internal_set_pending_writes(from._internal_pending_writes());
   }
@@ -2804,6 +2876,257 @@ void BufferStatus::InternalSwap(BufferStatus* other) {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2freplication_2eproto_getter, &descriptor_table_opsdb_2fv1_2freplication_2eproto_once,
       file_level_metadata_opsdb_2fv1_2freplication_2eproto[5]);
+}
+
+// ===================================================================
+
+class DataLoss::_Internal {
+ public:
+  static const ::PROTOBUF_NAMESPACE_ID::Timestamp& at(const DataLoss* msg);
+};
+
+const ::PROTOBUF_NAMESPACE_ID::Timestamp&
+DataLoss::_Internal::at(const DataLoss* msg) {
+  return *msg->_impl_.at_;
+}
+void DataLoss::clear_at() {
+  if (GetArenaForAllocation() == nullptr && _impl_.at_ != nullptr) {
+    delete _impl_.at_;
+  }
+  _impl_.at_ = nullptr;
+}
+DataLoss::DataLoss(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                         bool is_message_owned)
+  : ::PROTOBUF_NAMESPACE_ID::Message(arena, is_message_owned) {
+  SharedCtor(arena, is_message_owned);
+  // @@protoc_insertion_point(arena_constructor:opsdb.v1.DataLoss)
+}
+DataLoss::DataLoss(const DataLoss& from)
+  : ::PROTOBUF_NAMESPACE_ID::Message() {
+  DataLoss* const _this = this; (void)_this;
+  new (&_impl_) Impl_{
+      decltype(_impl_.message_){}
+    , decltype(_impl_.at_){nullptr}
+    , /*decltype(_impl_._cached_size_)*/{}};
+
+  _internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+  _impl_.message_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.message_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (!from._internal_message().empty()) {
+    _this->_impl_.message_.Set(from._internal_message(), 
+      _this->GetArenaForAllocation());
+  }
+  if (from._internal_has_at()) {
+    _this->_impl_.at_ = new ::PROTOBUF_NAMESPACE_ID::Timestamp(*from._impl_.at_);
+  }
+  // @@protoc_insertion_point(copy_constructor:opsdb.v1.DataLoss)
+}
+
+inline void DataLoss::SharedCtor(
+    ::_pb::Arena* arena, bool is_message_owned) {
+  (void)arena;
+  (void)is_message_owned;
+  new (&_impl_) Impl_{
+      decltype(_impl_.message_){}
+    , decltype(_impl_.at_){nullptr}
+    , /*decltype(_impl_._cached_size_)*/{}
+  };
+  _impl_.message_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.message_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+}
+
+DataLoss::~DataLoss() {
+  // @@protoc_insertion_point(destructor:opsdb.v1.DataLoss)
+  if (auto *arena = _internal_metadata_.DeleteReturnArena<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>()) {
+  (void)arena;
+    return;
+  }
+  SharedDtor();
+}
+
+inline void DataLoss::SharedDtor() {
+  GOOGLE_DCHECK(GetArenaForAllocation() == nullptr);
+  _impl_.message_.Destroy();
+  if (this != internal_default_instance()) delete _impl_.at_;
+}
+
+void DataLoss::SetCachedSize(int size) const {
+  _impl_._cached_size_.Set(size);
+}
+
+void DataLoss::Clear() {
+// @@protoc_insertion_point(message_clear_start:opsdb.v1.DataLoss)
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  _impl_.message_.ClearToEmpty();
+  if (GetArenaForAllocation() == nullptr && _impl_.at_ != nullptr) {
+    delete _impl_.at_;
+  }
+  _impl_.at_ = nullptr;
+  _internal_metadata_.Clear<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>();
+}
+
+const char* DataLoss::_InternalParse(const char* ptr, ::_pbi::ParseContext* ctx) {
+#define CHK_(x) if (PROTOBUF_PREDICT_FALSE(!(x))) goto failure
+  while (!ctx->Done(&ptr)) {
+    uint32_t tag;
+    ptr = ::_pbi::ReadTag(ptr, &tag);
+    switch (tag >> 3) {
+      // .google.protobuf.Timestamp at = 1 [json_name = "at"];
+      case 1:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 10)) {
+          ptr = ctx->ParseMessage(_internal_mutable_at(), ptr);
+          CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
+      // string message = 2 [json_name = "message"];
+      case 2:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 18)) {
+          auto str = _internal_mutable_message();
+          ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
+          CHK_(ptr);
+          CHK_(::_pbi::VerifyUTF8(str, "opsdb.v1.DataLoss.message"));
+        } else
+          goto handle_unusual;
+        continue;
+      default:
+        goto handle_unusual;
+    }  // switch
+  handle_unusual:
+    if ((tag == 0) || ((tag & 7) == 4)) {
+      CHK_(ptr);
+      ctx->SetLastTag(tag);
+      goto message_done;
+    }
+    ptr = UnknownFieldParse(
+        tag,
+        _internal_metadata_.mutable_unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(),
+        ptr, ctx);
+    CHK_(ptr != nullptr);
+  }  // while
+message_done:
+  return ptr;
+failure:
+  ptr = nullptr;
+  goto message_done;
+#undef CHK_
+}
+
+uint8_t* DataLoss::_InternalSerialize(
+    uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const {
+  // @@protoc_insertion_point(serialize_to_array_start:opsdb.v1.DataLoss)
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  // .google.protobuf.Timestamp at = 1 [json_name = "at"];
+  if (this->_internal_has_at()) {
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+      InternalWriteMessage(1, _Internal::at(this),
+        _Internal::at(this).GetCachedSize(), target, stream);
+  }
+
+  // string message = 2 [json_name = "message"];
+  if (!this->_internal_message().empty()) {
+    ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::VerifyUtf8String(
+      this->_internal_message().data(), static_cast<int>(this->_internal_message().length()),
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::SERIALIZE,
+      "opsdb.v1.DataLoss.message");
+    target = stream->WriteStringMaybeAliased(
+        2, this->_internal_message(), target);
+  }
+
+  if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
+    target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
+        _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
+  }
+  // @@protoc_insertion_point(serialize_to_array_end:opsdb.v1.DataLoss)
+  return target;
+}
+
+size_t DataLoss::ByteSizeLong() const {
+// @@protoc_insertion_point(message_byte_size_start:opsdb.v1.DataLoss)
+  size_t total_size = 0;
+
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  // string message = 2 [json_name = "message"];
+  if (!this->_internal_message().empty()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::StringSize(
+        this->_internal_message());
+  }
+
+  // .google.protobuf.Timestamp at = 1 [json_name = "at"];
+  if (this->_internal_has_at()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(
+        *_impl_.at_);
+  }
+
+  return MaybeComputeUnknownFieldsSize(total_size, &_impl_._cached_size_);
+}
+
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData DataLoss::_class_data_ = {
+    ::PROTOBUF_NAMESPACE_ID::Message::CopyWithSourceCheck,
+    DataLoss::MergeImpl
+};
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*DataLoss::GetClassData() const { return &_class_data_; }
+
+
+void DataLoss::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg) {
+  auto* const _this = static_cast<DataLoss*>(&to_msg);
+  auto& from = static_cast<const DataLoss&>(from_msg);
+  // @@protoc_insertion_point(class_specific_merge_from_start:opsdb.v1.DataLoss)
+  GOOGLE_DCHECK_NE(&from, _this);
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  if (!from._internal_message().empty()) {
+    _this->_internal_set_message(from._internal_message());
+  }
+  if (from._internal_has_at()) {
+    _this->_internal_mutable_at()->::PROTOBUF_NAMESPACE_ID::Timestamp::MergeFrom(
+        from._internal_at());
+  }
+  _this->_internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+}
+
+void DataLoss::CopyFrom(const DataLoss& from) {
+// @@protoc_insertion_point(class_specific_copy_from_start:opsdb.v1.DataLoss)
+  if (&from == this) return;
+  Clear();
+  MergeFrom(from);
+}
+
+bool DataLoss::IsInitialized() const {
+  return true;
+}
+
+void DataLoss::InternalSwap(DataLoss* other) {
+  using std::swap;
+  auto* lhs_arena = GetArenaForAllocation();
+  auto* rhs_arena = other->GetArenaForAllocation();
+  _internal_metadata_.InternalSwap(&other->_internal_metadata_);
+  ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
+      &_impl_.message_, lhs_arena,
+      &other->_impl_.message_, rhs_arena
+  );
+  swap(_impl_.at_, other->_impl_.at_);
+}
+
+::PROTOBUF_NAMESPACE_ID::Metadata DataLoss::GetMetadata() const {
+  return ::_pbi::AssignDescriptors(
+      &descriptor_table_opsdb_2fv1_2freplication_2eproto_getter, &descriptor_table_opsdb_2fv1_2freplication_2eproto_once,
+      file_level_metadata_opsdb_2fv1_2freplication_2eproto[6]);
 }
 
 // ===================================================================
@@ -3157,7 +3480,7 @@ void ProcessorStatus::InternalSwap(ProcessorStatus* other) {
 ::PROTOBUF_NAMESPACE_ID::Metadata ProcessorStatus::GetMetadata() const {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2freplication_2eproto_getter, &descriptor_table_opsdb_2fv1_2freplication_2eproto_once,
-      file_level_metadata_opsdb_2fv1_2freplication_2eproto[6]);
+      file_level_metadata_opsdb_2fv1_2freplication_2eproto[7]);
 }
 
 // ===================================================================
@@ -3606,7 +3929,7 @@ void ReplicationStatus::InternalSwap(ReplicationStatus* other) {
 ::PROTOBUF_NAMESPACE_ID::Metadata ReplicationStatus::GetMetadata() const {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2freplication_2eproto_getter, &descriptor_table_opsdb_2fv1_2freplication_2eproto_once,
-      file_level_metadata_opsdb_2fv1_2freplication_2eproto[7]);
+      file_level_metadata_opsdb_2fv1_2freplication_2eproto[8]);
 }
 
 // ===================================================================
@@ -3938,7 +4261,7 @@ void WatchReplicationRequest::InternalSwap(WatchReplicationRequest* other) {
 ::PROTOBUF_NAMESPACE_ID::Metadata WatchReplicationRequest::GetMetadata() const {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2freplication_2eproto_getter, &descriptor_table_opsdb_2fv1_2freplication_2eproto_once,
-      file_level_metadata_opsdb_2fv1_2freplication_2eproto[8]);
+      file_level_metadata_opsdb_2fv1_2freplication_2eproto[9]);
 }
 
 // ===================================================================
@@ -4358,7 +4681,7 @@ void WatchReplicationResponse::InternalSwap(WatchReplicationResponse* other) {
 ::PROTOBUF_NAMESPACE_ID::Metadata WatchReplicationResponse::GetMetadata() const {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2freplication_2eproto_getter, &descriptor_table_opsdb_2fv1_2freplication_2eproto_once,
-      file_level_metadata_opsdb_2fv1_2freplication_2eproto[9]);
+      file_level_metadata_opsdb_2fv1_2freplication_2eproto[10]);
 }
 
 // @@protoc_insertion_point(namespace_scope)
@@ -4388,6 +4711,10 @@ Arena::CreateMaybeMessage< ::opsdb::v1::LocalStatus >(Arena* arena) {
 template<> PROTOBUF_NOINLINE ::opsdb::v1::BufferStatus*
 Arena::CreateMaybeMessage< ::opsdb::v1::BufferStatus >(Arena* arena) {
   return Arena::CreateMessageInternal< ::opsdb::v1::BufferStatus >(arena);
+}
+template<> PROTOBUF_NOINLINE ::opsdb::v1::DataLoss*
+Arena::CreateMaybeMessage< ::opsdb::v1::DataLoss >(Arena* arena) {
+  return Arena::CreateMessageInternal< ::opsdb::v1::DataLoss >(arena);
 }
 template<> PROTOBUF_NOINLINE ::opsdb::v1::ProcessorStatus*
 Arena::CreateMaybeMessage< ::opsdb::v1::ProcessorStatus >(Arena* arena) {

@@ -53,6 +53,9 @@ namespace v1 {
 class BufferStatus;
 struct BufferStatusDefaultTypeInternal;
 extern BufferStatusDefaultTypeInternal _BufferStatus_default_instance_;
+class DataLoss;
+struct DataLossDefaultTypeInternal;
+extern DataLossDefaultTypeInternal _DataLoss_default_instance_;
 class LocalStatus;
 struct LocalStatusDefaultTypeInternal;
 extern LocalStatusDefaultTypeInternal _LocalStatus_default_instance_;
@@ -84,6 +87,7 @@ extern WatchReplicationResponseDefaultTypeInternal _WatchReplicationResponse_def
 }  // namespace opsdb
 PROTOBUF_NAMESPACE_OPEN
 template<> ::opsdb::v1::BufferStatus* Arena::CreateMaybeMessage<::opsdb::v1::BufferStatus>(Arena*);
+template<> ::opsdb::v1::DataLoss* Arena::CreateMaybeMessage<::opsdb::v1::DataLoss>(Arena*);
 template<> ::opsdb::v1::LocalStatus* Arena::CreateMaybeMessage<::opsdb::v1::LocalStatus>(Arena*);
 template<> ::opsdb::v1::MainStatus* Arena::CreateMaybeMessage<::opsdb::v1::MainStatus>(Arena*);
 template<> ::opsdb::v1::PartStatus* Arena::CreateMaybeMessage<::opsdb::v1::PartStatus>(Arena*);
@@ -130,12 +134,13 @@ enum PartState : int {
   PART_STATE_RETRYING = 3,
   PART_STATE_STANDBY = 4,
   PART_STATE_DISABLED = 5,
+  PART_STATE_PAUSED = 6,
   PartState_INT_MIN_SENTINEL_DO_NOT_USE_ = std::numeric_limits<int32_t>::min(),
   PartState_INT_MAX_SENTINEL_DO_NOT_USE_ = std::numeric_limits<int32_t>::max()
 };
 bool PartState_IsValid(int value);
 constexpr PartState PartState_MIN = PART_STATE_UNSPECIFIED;
-constexpr PartState PartState_MAX = PART_STATE_DISABLED;
+constexpr PartState PartState_MAX = PART_STATE_PAUSED;
 constexpr int PartState_ARRAYSIZE = PartState_MAX + 1;
 
 const ::PROTOBUF_NAMESPACE_ID::EnumDescriptor* PartState_descriptor();
@@ -1399,6 +1404,7 @@ class BufferStatus final :
     kLastPositionFieldNumber = 10,
     kConnectionFieldNumber = 1,
     kOldestAgeFieldNumber = 6,
+    kLossFieldNumber = 11,
     kPendingWritesFieldNumber = 2,
     kOverlayWritesFieldNumber = 3,
     kRetainedWritesFieldNumber = 4,
@@ -1456,6 +1462,24 @@ class BufferStatus final :
   void unsafe_arena_set_allocated_oldest_age(
       ::PROTOBUF_NAMESPACE_ID::Duration* oldest_age);
   ::PROTOBUF_NAMESPACE_ID::Duration* unsafe_arena_release_oldest_age();
+
+  // .opsdb.v1.DataLoss loss = 11 [json_name = "loss"];
+  bool has_loss() const;
+  private:
+  bool _internal_has_loss() const;
+  public:
+  void clear_loss();
+  const ::opsdb::v1::DataLoss& loss() const;
+  PROTOBUF_NODISCARD ::opsdb::v1::DataLoss* release_loss();
+  ::opsdb::v1::DataLoss* mutable_loss();
+  void set_allocated_loss(::opsdb::v1::DataLoss* loss);
+  private:
+  const ::opsdb::v1::DataLoss& _internal_loss() const;
+  ::opsdb::v1::DataLoss* _internal_mutable_loss();
+  public:
+  void unsafe_arena_set_allocated_loss(
+      ::opsdb::v1::DataLoss* loss);
+  ::opsdb::v1::DataLoss* unsafe_arena_release_loss();
 
   // uint64 pending_writes = 2 [json_name = "pendingWrites"];
   void clear_pending_writes();
@@ -1531,6 +1555,7 @@ class BufferStatus final :
     ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr last_position_;
     ::opsdb::v1::PartStatus* connection_;
     ::PROTOBUF_NAMESPACE_ID::Duration* oldest_age_;
+    ::opsdb::v1::DataLoss* loss_;
     uint64_t pending_writes_;
     uint64_t overlay_writes_;
     uint64_t retained_writes_;
@@ -1538,6 +1563,179 @@ class BufferStatus final :
     uint64_t max_writes_;
     uint64_t max_bytes_;
     int alarm_;
+    mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_opsdb_2fv1_2freplication_2eproto;
+};
+// -------------------------------------------------------------------
+
+class DataLoss final :
+    public ::PROTOBUF_NAMESPACE_ID::Message /* @@protoc_insertion_point(class_definition:opsdb.v1.DataLoss) */ {
+ public:
+  inline DataLoss() : DataLoss(nullptr) {}
+  ~DataLoss() override;
+  explicit PROTOBUF_CONSTEXPR DataLoss(::PROTOBUF_NAMESPACE_ID::internal::ConstantInitialized);
+
+  DataLoss(const DataLoss& from);
+  DataLoss(DataLoss&& from) noexcept
+    : DataLoss() {
+    *this = ::std::move(from);
+  }
+
+  inline DataLoss& operator=(const DataLoss& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline DataLoss& operator=(DataLoss&& from) noexcept {
+    if (this == &from) return *this;
+    if (GetOwningArena() == from.GetOwningArena()
+  #ifdef PROTOBUF_FORCE_COPY_IN_MOVE
+        && GetOwningArena() != nullptr
+  #endif  // !PROTOBUF_FORCE_COPY_IN_MOVE
+    ) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* descriptor() {
+    return GetDescriptor();
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* GetDescriptor() {
+    return default_instance().GetMetadata().descriptor;
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Reflection* GetReflection() {
+    return default_instance().GetMetadata().reflection;
+  }
+  static const DataLoss& default_instance() {
+    return *internal_default_instance();
+  }
+  static inline const DataLoss* internal_default_instance() {
+    return reinterpret_cast<const DataLoss*>(
+               &_DataLoss_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages =
+    6;
+
+  friend void swap(DataLoss& a, DataLoss& b) {
+    a.Swap(&b);
+  }
+  inline void Swap(DataLoss* other) {
+    if (other == this) return;
+  #ifdef PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() != nullptr &&
+        GetOwningArena() == other->GetOwningArena()) {
+   #else  // PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() == other->GetOwningArena()) {
+  #endif  // !PROTOBUF_FORCE_COPY_IN_SWAP
+      InternalSwap(other);
+    } else {
+      ::PROTOBUF_NAMESPACE_ID::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(DataLoss* other) {
+    if (other == this) return;
+    GOOGLE_DCHECK(GetOwningArena() == other->GetOwningArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  DataLoss* New(::PROTOBUF_NAMESPACE_ID::Arena* arena = nullptr) const final {
+    return CreateMaybeMessage<DataLoss>(arena);
+  }
+  using ::PROTOBUF_NAMESPACE_ID::Message::CopyFrom;
+  void CopyFrom(const DataLoss& from);
+  using ::PROTOBUF_NAMESPACE_ID::Message::MergeFrom;
+  void MergeFrom( const DataLoss& from) {
+    DataLoss::MergeImpl(*this, from);
+  }
+  private:
+  static void MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg);
+  public:
+  PROTOBUF_ATTRIBUTE_REINITIALIZES void Clear() final;
+  bool IsInitialized() const final;
+
+  size_t ByteSizeLong() const final;
+  const char* _InternalParse(const char* ptr, ::PROTOBUF_NAMESPACE_ID::internal::ParseContext* ctx) final;
+  uint8_t* _InternalSerialize(
+      uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const final;
+  int GetCachedSize() const final { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::PROTOBUF_NAMESPACE_ID::Arena* arena, bool is_message_owned);
+  void SharedDtor();
+  void SetCachedSize(int size) const final;
+  void InternalSwap(DataLoss* other);
+
+  private:
+  friend class ::PROTOBUF_NAMESPACE_ID::internal::AnyMetadata;
+  static ::PROTOBUF_NAMESPACE_ID::StringPiece FullMessageName() {
+    return "opsdb.v1.DataLoss";
+  }
+  protected:
+  explicit DataLoss(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                       bool is_message_owned = false);
+  public:
+
+  static const ClassData _class_data_;
+  const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*GetClassData() const final;
+
+  ::PROTOBUF_NAMESPACE_ID::Metadata GetMetadata() const final;
+
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+
+  enum : int {
+    kMessageFieldNumber = 2,
+    kAtFieldNumber = 1,
+  };
+  // string message = 2 [json_name = "message"];
+  void clear_message();
+  const std::string& message() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_message(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_message();
+  PROTOBUF_NODISCARD std::string* release_message();
+  void set_allocated_message(std::string* message);
+  private:
+  const std::string& _internal_message() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_message(const std::string& value);
+  std::string* _internal_mutable_message();
+  public:
+
+  // .google.protobuf.Timestamp at = 1 [json_name = "at"];
+  bool has_at() const;
+  private:
+  bool _internal_has_at() const;
+  public:
+  void clear_at();
+  const ::PROTOBUF_NAMESPACE_ID::Timestamp& at() const;
+  PROTOBUF_NODISCARD ::PROTOBUF_NAMESPACE_ID::Timestamp* release_at();
+  ::PROTOBUF_NAMESPACE_ID::Timestamp* mutable_at();
+  void set_allocated_at(::PROTOBUF_NAMESPACE_ID::Timestamp* at);
+  private:
+  const ::PROTOBUF_NAMESPACE_ID::Timestamp& _internal_at() const;
+  ::PROTOBUF_NAMESPACE_ID::Timestamp* _internal_mutable_at();
+  public:
+  void unsafe_arena_set_allocated_at(
+      ::PROTOBUF_NAMESPACE_ID::Timestamp* at);
+  ::PROTOBUF_NAMESPACE_ID::Timestamp* unsafe_arena_release_at();
+
+  // @@protoc_insertion_point(class_scope:opsdb.v1.DataLoss)
+ private:
+  class _Internal;
+
+  template <typename T> friend class ::PROTOBUF_NAMESPACE_ID::Arena::InternalHelper;
+  typedef void InternalArenaConstructable_;
+  typedef void DestructorSkippable_;
+  struct Impl_ {
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr message_;
+    ::PROTOBUF_NAMESPACE_ID::Timestamp* at_;
     mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
   };
   union { Impl_ _impl_; };
@@ -1593,7 +1791,7 @@ class ProcessorStatus final :
                &_ProcessorStatus_default_instance_);
   }
   static constexpr int kIndexInFileMessages =
-    6;
+    7;
 
   friend void swap(ProcessorStatus& a, ProcessorStatus& b) {
     a.Swap(&b);
@@ -1804,7 +2002,7 @@ class ReplicationStatus final :
                &_ReplicationStatus_default_instance_);
   }
   static constexpr int kIndexInFileMessages =
-    7;
+    8;
 
   friend void swap(ReplicationStatus& a, ReplicationStatus& b) {
     a.Swap(&b);
@@ -2068,7 +2266,7 @@ class WatchReplicationRequest final :
                &_WatchReplicationRequest_default_instance_);
   }
   static constexpr int kIndexInFileMessages =
-    8;
+    9;
 
   friend void swap(WatchReplicationRequest& a, WatchReplicationRequest& b) {
     a.Swap(&b);
@@ -2276,7 +2474,7 @@ class WatchReplicationResponse final :
                &_WatchReplicationResponse_default_instance_);
   }
   static constexpr int kIndexInFileMessages =
-    9;
+    10;
 
   friend void swap(WatchReplicationResponse& a, WatchReplicationResponse& b) {
     a.Swap(&b);
@@ -4092,6 +4290,235 @@ inline void BufferStatus::set_allocated_last_position(std::string* last_position
   // @@protoc_insertion_point(field_set_allocated:opsdb.v1.BufferStatus.last_position)
 }
 
+// .opsdb.v1.DataLoss loss = 11 [json_name = "loss"];
+inline bool BufferStatus::_internal_has_loss() const {
+  return this != internal_default_instance() && _impl_.loss_ != nullptr;
+}
+inline bool BufferStatus::has_loss() const {
+  return _internal_has_loss();
+}
+inline void BufferStatus::clear_loss() {
+  if (GetArenaForAllocation() == nullptr && _impl_.loss_ != nullptr) {
+    delete _impl_.loss_;
+  }
+  _impl_.loss_ = nullptr;
+}
+inline const ::opsdb::v1::DataLoss& BufferStatus::_internal_loss() const {
+  const ::opsdb::v1::DataLoss* p = _impl_.loss_;
+  return p != nullptr ? *p : reinterpret_cast<const ::opsdb::v1::DataLoss&>(
+      ::opsdb::v1::_DataLoss_default_instance_);
+}
+inline const ::opsdb::v1::DataLoss& BufferStatus::loss() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.BufferStatus.loss)
+  return _internal_loss();
+}
+inline void BufferStatus::unsafe_arena_set_allocated_loss(
+    ::opsdb::v1::DataLoss* loss) {
+  if (GetArenaForAllocation() == nullptr) {
+    delete reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.loss_);
+  }
+  _impl_.loss_ = loss;
+  if (loss) {
+    
+  } else {
+    
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:opsdb.v1.BufferStatus.loss)
+}
+inline ::opsdb::v1::DataLoss* BufferStatus::release_loss() {
+  
+  ::opsdb::v1::DataLoss* temp = _impl_.loss_;
+  _impl_.loss_ = nullptr;
+#ifdef PROTOBUF_FORCE_COPY_IN_RELEASE
+  auto* old =  reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(temp);
+  temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  if (GetArenaForAllocation() == nullptr) { delete old; }
+#else  // PROTOBUF_FORCE_COPY_IN_RELEASE
+  if (GetArenaForAllocation() != nullptr) {
+    temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  }
+#endif  // !PROTOBUF_FORCE_COPY_IN_RELEASE
+  return temp;
+}
+inline ::opsdb::v1::DataLoss* BufferStatus::unsafe_arena_release_loss() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.BufferStatus.loss)
+  
+  ::opsdb::v1::DataLoss* temp = _impl_.loss_;
+  _impl_.loss_ = nullptr;
+  return temp;
+}
+inline ::opsdb::v1::DataLoss* BufferStatus::_internal_mutable_loss() {
+  
+  if (_impl_.loss_ == nullptr) {
+    auto* p = CreateMaybeMessage<::opsdb::v1::DataLoss>(GetArenaForAllocation());
+    _impl_.loss_ = p;
+  }
+  return _impl_.loss_;
+}
+inline ::opsdb::v1::DataLoss* BufferStatus::mutable_loss() {
+  ::opsdb::v1::DataLoss* _msg = _internal_mutable_loss();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.BufferStatus.loss)
+  return _msg;
+}
+inline void BufferStatus::set_allocated_loss(::opsdb::v1::DataLoss* loss) {
+  ::PROTOBUF_NAMESPACE_ID::Arena* message_arena = GetArenaForAllocation();
+  if (message_arena == nullptr) {
+    delete _impl_.loss_;
+  }
+  if (loss) {
+    ::PROTOBUF_NAMESPACE_ID::Arena* submessage_arena =
+        ::PROTOBUF_NAMESPACE_ID::Arena::InternalGetOwningArena(loss);
+    if (message_arena != submessage_arena) {
+      loss = ::PROTOBUF_NAMESPACE_ID::internal::GetOwnedMessage(
+          message_arena, loss, submessage_arena);
+    }
+    
+  } else {
+    
+  }
+  _impl_.loss_ = loss;
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.BufferStatus.loss)
+}
+
+// -------------------------------------------------------------------
+
+// DataLoss
+
+// .google.protobuf.Timestamp at = 1 [json_name = "at"];
+inline bool DataLoss::_internal_has_at() const {
+  return this != internal_default_instance() && _impl_.at_ != nullptr;
+}
+inline bool DataLoss::has_at() const {
+  return _internal_has_at();
+}
+inline const ::PROTOBUF_NAMESPACE_ID::Timestamp& DataLoss::_internal_at() const {
+  const ::PROTOBUF_NAMESPACE_ID::Timestamp* p = _impl_.at_;
+  return p != nullptr ? *p : reinterpret_cast<const ::PROTOBUF_NAMESPACE_ID::Timestamp&>(
+      ::PROTOBUF_NAMESPACE_ID::_Timestamp_default_instance_);
+}
+inline const ::PROTOBUF_NAMESPACE_ID::Timestamp& DataLoss::at() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.DataLoss.at)
+  return _internal_at();
+}
+inline void DataLoss::unsafe_arena_set_allocated_at(
+    ::PROTOBUF_NAMESPACE_ID::Timestamp* at) {
+  if (GetArenaForAllocation() == nullptr) {
+    delete reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.at_);
+  }
+  _impl_.at_ = at;
+  if (at) {
+    
+  } else {
+    
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:opsdb.v1.DataLoss.at)
+}
+inline ::PROTOBUF_NAMESPACE_ID::Timestamp* DataLoss::release_at() {
+  
+  ::PROTOBUF_NAMESPACE_ID::Timestamp* temp = _impl_.at_;
+  _impl_.at_ = nullptr;
+#ifdef PROTOBUF_FORCE_COPY_IN_RELEASE
+  auto* old =  reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(temp);
+  temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  if (GetArenaForAllocation() == nullptr) { delete old; }
+#else  // PROTOBUF_FORCE_COPY_IN_RELEASE
+  if (GetArenaForAllocation() != nullptr) {
+    temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  }
+#endif  // !PROTOBUF_FORCE_COPY_IN_RELEASE
+  return temp;
+}
+inline ::PROTOBUF_NAMESPACE_ID::Timestamp* DataLoss::unsafe_arena_release_at() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.DataLoss.at)
+  
+  ::PROTOBUF_NAMESPACE_ID::Timestamp* temp = _impl_.at_;
+  _impl_.at_ = nullptr;
+  return temp;
+}
+inline ::PROTOBUF_NAMESPACE_ID::Timestamp* DataLoss::_internal_mutable_at() {
+  
+  if (_impl_.at_ == nullptr) {
+    auto* p = CreateMaybeMessage<::PROTOBUF_NAMESPACE_ID::Timestamp>(GetArenaForAllocation());
+    _impl_.at_ = p;
+  }
+  return _impl_.at_;
+}
+inline ::PROTOBUF_NAMESPACE_ID::Timestamp* DataLoss::mutable_at() {
+  ::PROTOBUF_NAMESPACE_ID::Timestamp* _msg = _internal_mutable_at();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.DataLoss.at)
+  return _msg;
+}
+inline void DataLoss::set_allocated_at(::PROTOBUF_NAMESPACE_ID::Timestamp* at) {
+  ::PROTOBUF_NAMESPACE_ID::Arena* message_arena = GetArenaForAllocation();
+  if (message_arena == nullptr) {
+    delete reinterpret_cast< ::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.at_);
+  }
+  if (at) {
+    ::PROTOBUF_NAMESPACE_ID::Arena* submessage_arena =
+        ::PROTOBUF_NAMESPACE_ID::Arena::InternalGetOwningArena(
+                reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(at));
+    if (message_arena != submessage_arena) {
+      at = ::PROTOBUF_NAMESPACE_ID::internal::GetOwnedMessage(
+          message_arena, at, submessage_arena);
+    }
+    
+  } else {
+    
+  }
+  _impl_.at_ = at;
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.DataLoss.at)
+}
+
+// string message = 2 [json_name = "message"];
+inline void DataLoss::clear_message() {
+  _impl_.message_.ClearToEmpty();
+}
+inline const std::string& DataLoss::message() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.DataLoss.message)
+  return _internal_message();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void DataLoss::set_message(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.message_.Set(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:opsdb.v1.DataLoss.message)
+}
+inline std::string* DataLoss::mutable_message() {
+  std::string* _s = _internal_mutable_message();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.DataLoss.message)
+  return _s;
+}
+inline const std::string& DataLoss::_internal_message() const {
+  return _impl_.message_.Get();
+}
+inline void DataLoss::_internal_set_message(const std::string& value) {
+  
+  _impl_.message_.Set(value, GetArenaForAllocation());
+}
+inline std::string* DataLoss::_internal_mutable_message() {
+  
+  return _impl_.message_.Mutable(GetArenaForAllocation());
+}
+inline std::string* DataLoss::release_message() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.DataLoss.message)
+  return _impl_.message_.Release();
+}
+inline void DataLoss::set_allocated_message(std::string* message) {
+  if (message != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.message_.SetAllocated(message, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.message_.IsDefault()) {
+    _impl_.message_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.DataLoss.message)
+}
+
 // -------------------------------------------------------------------
 
 // ProcessorStatus
@@ -5353,6 +5780,8 @@ inline WatchReplicationResponse::EventCase WatchReplicationResponse::event_case(
 #ifdef __GNUC__
   #pragma GCC diagnostic pop
 #endif  // __GNUC__
+// -------------------------------------------------------------------
+
 // -------------------------------------------------------------------
 
 // -------------------------------------------------------------------

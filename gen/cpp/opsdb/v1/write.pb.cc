@@ -280,9 +280,39 @@ struct GetWriteResponseDefaultTypeInternal {
   };
 };
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 GetWriteResponseDefaultTypeInternal _GetWriteResponse_default_instance_;
+PROTOBUF_CONSTEXPR WatchWritesRequest::WatchWritesRequest(
+    ::_pbi::ConstantInitialized): _impl_{
+    /*decltype(_impl_.after_position_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
+  , /*decltype(_impl_.heartbeat_)*/nullptr
+  , /*decltype(_impl_.report_)*/0
+  , /*decltype(_impl_.rejected_only_)*/false
+  , /*decltype(_impl_._cached_size_)*/{}} {}
+struct WatchWritesRequestDefaultTypeInternal {
+  PROTOBUF_CONSTEXPR WatchWritesRequestDefaultTypeInternal()
+      : _instance(::_pbi::ConstantInitialized{}) {}
+  ~WatchWritesRequestDefaultTypeInternal() {}
+  union {
+    WatchWritesRequest _instance;
+  };
+};
+PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 WatchWritesRequestDefaultTypeInternal _WatchWritesRequest_default_instance_;
+PROTOBUF_CONSTEXPR WatchWritesResponse::WatchWritesResponse(
+    ::_pbi::ConstantInitialized): _impl_{
+    /*decltype(_impl_.event_)*/{}
+  , /*decltype(_impl_._cached_size_)*/{}
+  , /*decltype(_impl_._oneof_case_)*/{}} {}
+struct WatchWritesResponseDefaultTypeInternal {
+  PROTOBUF_CONSTEXPR WatchWritesResponseDefaultTypeInternal()
+      : _instance(::_pbi::ConstantInitialized{}) {}
+  ~WatchWritesResponseDefaultTypeInternal() {}
+  union {
+    WatchWritesResponse _instance;
+  };
+};
+PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 WatchWritesResponseDefaultTypeInternal _WatchWritesResponse_default_instance_;
 }  // namespace v1
 }  // namespace opsdb
-static ::_pb::Metadata file_level_metadata_opsdb_2fv1_2fwrite_2eproto[19];
+static ::_pb::Metadata file_level_metadata_opsdb_2fv1_2fwrite_2eproto[21];
 static const ::_pb::EnumDescriptor* file_level_enum_descriptors_opsdb_2fv1_2fwrite_2eproto[2];
 static constexpr ::_pb::ServiceDescriptor const** file_level_service_descriptors_opsdb_2fv1_2fwrite_2eproto = nullptr;
 
@@ -468,6 +498,25 @@ const uint32_t TableStruct_opsdb_2fv1_2fwrite_2eproto::offsets[] PROTOBUF_SECTIO
   ~0u,  // no _weak_field_map_
   ~0u,  // no _inlined_string_donated_
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::GetWriteResponse, _impl_.status_),
+  ~0u,  // no _has_bits_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::WatchWritesRequest, _internal_metadata_),
+  ~0u,  // no _extensions_
+  ~0u,  // no _oneof_case_
+  ~0u,  // no _weak_field_map_
+  ~0u,  // no _inlined_string_donated_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::WatchWritesRequest, _impl_.report_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::WatchWritesRequest, _impl_.after_position_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::WatchWritesRequest, _impl_.rejected_only_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::WatchWritesRequest, _impl_.heartbeat_),
+  ~0u,  // no _has_bits_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::WatchWritesResponse, _internal_metadata_),
+  ~0u,  // no _extensions_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::WatchWritesResponse, _impl_._oneof_case_[0]),
+  ~0u,  // no _weak_field_map_
+  ~0u,  // no _inlined_string_donated_
+  ::_pbi::kInvalidFieldOffsetTag,
+  ::_pbi::kInvalidFieldOffsetTag,
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::WatchWritesResponse, _impl_.event_),
 };
 static const ::_pbi::MigrationSchema schemas[] PROTOBUF_SECTION_VARIABLE(protodesc_cold) = {
   { 0, -1, -1, sizeof(::opsdb::v1::Mutation)},
@@ -489,6 +538,8 @@ static const ::_pbi::MigrationSchema schemas[] PROTOBUF_SECTION_VARIABLE(protode
   { 156, -1, -1, sizeof(::opsdb::v1::WriteResponse)},
   { 167, -1, -1, sizeof(::opsdb::v1::GetWriteRequest)},
   { 174, -1, -1, sizeof(::opsdb::v1::GetWriteResponse)},
+  { 181, -1, -1, sizeof(::opsdb::v1::WatchWritesRequest)},
+  { 191, -1, -1, sizeof(::opsdb::v1::WatchWritesResponse)},
 };
 
 static const ::_pb::Message* const file_default_instances[] = {
@@ -511,6 +562,8 @@ static const ::_pb::Message* const file_default_instances[] = {
   &::opsdb::v1::_WriteResponse_default_instance_._instance,
   &::opsdb::v1::_GetWriteRequest_default_instance_._instance,
   &::opsdb::v1::_GetWriteResponse_default_instance_._instance,
+  &::opsdb::v1::_WatchWritesRequest_default_instance_._instance,
+  &::opsdb::v1::_WatchWritesResponse_default_instance_._instance,
 };
 
 const char descriptor_table_protodef_opsdb_2fv1_2fwrite_2eproto[] PROTOBUF_SECTION_VARIABLE(protodesc_cold) =
@@ -571,13 +624,22 @@ const char descriptor_table_protodef_opsdb_2fv1_2fwrite_2eproto[] PROTOBUF_SECTI
   "TimedOut\022\034\n\tduplicate\030\005 \001(\010R\tduplicate\","
   "\n\017GetWriteRequest\022\031\n\010write_id\030\001 \001(\tR\007wri"
   "teId\"A\n\020GetWriteResponse\022-\n\006status\030\001 \001(\013"
-  "2\025.opsdb.v1.WriteStatusR\006status*W\n\tWrite"
-  "Mode\022\032\n\026WRITE_MODE_UNSPECIFIED\020\000\022\027\n\023WRIT"
-  "E_MODE_CRITICAL\020\001\022\025\n\021WRITE_MODE_DIRECT\020\002"
-  "*\222\001\n\nWriteState\022\033\n\027WRITE_STATE_UNSPECIFI"
-  "ED\020\000\022\030\n\024WRITE_STATE_ACCEPTED\020\001\022\027\n\023WRITE_"
-  "STATE_APPLIED\020\002\022\032\n\026WRITE_STATE_REPLICATE"
-  "D\020\003\022\030\n\024WRITE_STATE_REJECTED\020\004b\006proto3"
+  "2\025.opsdb.v1.WriteStatusR\006status\"\307\001\n\022Watc"
+  "hWritesRequest\022,\n\006report\030\001 \001(\0162\024.opsdb.v"
+  "1.WriteStateR\006report\022%\n\016after_position\030\002"
+  " \001(\tR\rafterPosition\022#\n\rrejected_only\030\003 \001"
+  "(\010R\014rejectedOnly\0227\n\theartbeat\030\004 \001(\0132\031.go"
+  "ogle.protobuf.DurationR\theartbeat\"\211\001\n\023Wa"
+  "tchWritesResponse\022-\n\005write\030\001 \001(\0132\025.opsdb"
+  ".v1.WriteStatusH\000R\005write\022:\n\theartbeat\030\002 "
+  "\001(\0132\032.google.protobuf.TimestampH\000R\theart"
+  "beatB\007\n\005event*W\n\tWriteMode\022\032\n\026WRITE_MODE"
+  "_UNSPECIFIED\020\000\022\027\n\023WRITE_MODE_CRITICAL\020\001\022"
+  "\025\n\021WRITE_MODE_DIRECT\020\002*\222\001\n\nWriteState\022\033\n"
+  "\027WRITE_STATE_UNSPECIFIED\020\000\022\030\n\024WRITE_STAT"
+  "E_ACCEPTED\020\001\022\027\n\023WRITE_STATE_APPLIED\020\002\022\032\n"
+  "\026WRITE_STATE_REPLICATED\020\003\022\030\n\024WRITE_STATE"
+  "_REJECTED\020\004b\006proto3"
   ;
 static const ::_pbi::DescriptorTable* const descriptor_table_opsdb_2fv1_2fwrite_2eproto_deps[3] = {
   &::descriptor_table_google_2fprotobuf_2fduration_2eproto,
@@ -586,9 +648,9 @@ static const ::_pbi::DescriptorTable* const descriptor_table_opsdb_2fv1_2fwrite_
 };
 static ::_pbi::once_flag descriptor_table_opsdb_2fv1_2fwrite_2eproto_once;
 const ::_pbi::DescriptorTable descriptor_table_opsdb_2fv1_2fwrite_2eproto = {
-    false, false, 2557, descriptor_table_protodef_opsdb_2fv1_2fwrite_2eproto,
+    false, false, 2899, descriptor_table_protodef_opsdb_2fv1_2fwrite_2eproto,
     "opsdb/v1/write.proto",
-    &descriptor_table_opsdb_2fv1_2fwrite_2eproto_once, descriptor_table_opsdb_2fv1_2fwrite_2eproto_deps, 3, 19,
+    &descriptor_table_opsdb_2fv1_2fwrite_2eproto_once, descriptor_table_opsdb_2fv1_2fwrite_2eproto_deps, 3, 21,
     schemas, file_default_instances, TableStruct_opsdb_2fv1_2fwrite_2eproto::offsets,
     file_level_metadata_opsdb_2fv1_2fwrite_2eproto, file_level_enum_descriptors_opsdb_2fv1_2fwrite_2eproto,
     file_level_service_descriptors_opsdb_2fv1_2fwrite_2eproto,
@@ -4550,6 +4612,633 @@ void GetWriteResponse::InternalSwap(GetWriteResponse* other) {
       file_level_metadata_opsdb_2fv1_2fwrite_2eproto[18]);
 }
 
+// ===================================================================
+
+class WatchWritesRequest::_Internal {
+ public:
+  static const ::PROTOBUF_NAMESPACE_ID::Duration& heartbeat(const WatchWritesRequest* msg);
+};
+
+const ::PROTOBUF_NAMESPACE_ID::Duration&
+WatchWritesRequest::_Internal::heartbeat(const WatchWritesRequest* msg) {
+  return *msg->_impl_.heartbeat_;
+}
+void WatchWritesRequest::clear_heartbeat() {
+  if (GetArenaForAllocation() == nullptr && _impl_.heartbeat_ != nullptr) {
+    delete _impl_.heartbeat_;
+  }
+  _impl_.heartbeat_ = nullptr;
+}
+WatchWritesRequest::WatchWritesRequest(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                         bool is_message_owned)
+  : ::PROTOBUF_NAMESPACE_ID::Message(arena, is_message_owned) {
+  SharedCtor(arena, is_message_owned);
+  // @@protoc_insertion_point(arena_constructor:opsdb.v1.WatchWritesRequest)
+}
+WatchWritesRequest::WatchWritesRequest(const WatchWritesRequest& from)
+  : ::PROTOBUF_NAMESPACE_ID::Message() {
+  WatchWritesRequest* const _this = this; (void)_this;
+  new (&_impl_) Impl_{
+      decltype(_impl_.after_position_){}
+    , decltype(_impl_.heartbeat_){nullptr}
+    , decltype(_impl_.report_){}
+    , decltype(_impl_.rejected_only_){}
+    , /*decltype(_impl_._cached_size_)*/{}};
+
+  _internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+  _impl_.after_position_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.after_position_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (!from._internal_after_position().empty()) {
+    _this->_impl_.after_position_.Set(from._internal_after_position(), 
+      _this->GetArenaForAllocation());
+  }
+  if (from._internal_has_heartbeat()) {
+    _this->_impl_.heartbeat_ = new ::PROTOBUF_NAMESPACE_ID::Duration(*from._impl_.heartbeat_);
+  }
+  ::memcpy(&_impl_.report_, &from._impl_.report_,
+    static_cast<size_t>(reinterpret_cast<char*>(&_impl_.rejected_only_) -
+    reinterpret_cast<char*>(&_impl_.report_)) + sizeof(_impl_.rejected_only_));
+  // @@protoc_insertion_point(copy_constructor:opsdb.v1.WatchWritesRequest)
+}
+
+inline void WatchWritesRequest::SharedCtor(
+    ::_pb::Arena* arena, bool is_message_owned) {
+  (void)arena;
+  (void)is_message_owned;
+  new (&_impl_) Impl_{
+      decltype(_impl_.after_position_){}
+    , decltype(_impl_.heartbeat_){nullptr}
+    , decltype(_impl_.report_){0}
+    , decltype(_impl_.rejected_only_){false}
+    , /*decltype(_impl_._cached_size_)*/{}
+  };
+  _impl_.after_position_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.after_position_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+}
+
+WatchWritesRequest::~WatchWritesRequest() {
+  // @@protoc_insertion_point(destructor:opsdb.v1.WatchWritesRequest)
+  if (auto *arena = _internal_metadata_.DeleteReturnArena<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>()) {
+  (void)arena;
+    return;
+  }
+  SharedDtor();
+}
+
+inline void WatchWritesRequest::SharedDtor() {
+  GOOGLE_DCHECK(GetArenaForAllocation() == nullptr);
+  _impl_.after_position_.Destroy();
+  if (this != internal_default_instance()) delete _impl_.heartbeat_;
+}
+
+void WatchWritesRequest::SetCachedSize(int size) const {
+  _impl_._cached_size_.Set(size);
+}
+
+void WatchWritesRequest::Clear() {
+// @@protoc_insertion_point(message_clear_start:opsdb.v1.WatchWritesRequest)
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  _impl_.after_position_.ClearToEmpty();
+  if (GetArenaForAllocation() == nullptr && _impl_.heartbeat_ != nullptr) {
+    delete _impl_.heartbeat_;
+  }
+  _impl_.heartbeat_ = nullptr;
+  ::memset(&_impl_.report_, 0, static_cast<size_t>(
+      reinterpret_cast<char*>(&_impl_.rejected_only_) -
+      reinterpret_cast<char*>(&_impl_.report_)) + sizeof(_impl_.rejected_only_));
+  _internal_metadata_.Clear<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>();
+}
+
+const char* WatchWritesRequest::_InternalParse(const char* ptr, ::_pbi::ParseContext* ctx) {
+#define CHK_(x) if (PROTOBUF_PREDICT_FALSE(!(x))) goto failure
+  while (!ctx->Done(&ptr)) {
+    uint32_t tag;
+    ptr = ::_pbi::ReadTag(ptr, &tag);
+    switch (tag >> 3) {
+      // .opsdb.v1.WriteState report = 1 [json_name = "report"];
+      case 1:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 8)) {
+          uint64_t val = ::PROTOBUF_NAMESPACE_ID::internal::ReadVarint64(&ptr);
+          CHK_(ptr);
+          _internal_set_report(static_cast<::opsdb::v1::WriteState>(val));
+        } else
+          goto handle_unusual;
+        continue;
+      // string after_position = 2 [json_name = "afterPosition"];
+      case 2:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 18)) {
+          auto str = _internal_mutable_after_position();
+          ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
+          CHK_(ptr);
+          CHK_(::_pbi::VerifyUTF8(str, "opsdb.v1.WatchWritesRequest.after_position"));
+        } else
+          goto handle_unusual;
+        continue;
+      // bool rejected_only = 3 [json_name = "rejectedOnly"];
+      case 3:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 24)) {
+          _impl_.rejected_only_ = ::PROTOBUF_NAMESPACE_ID::internal::ReadVarint64(&ptr);
+          CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
+      // .google.protobuf.Duration heartbeat = 4 [json_name = "heartbeat"];
+      case 4:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 34)) {
+          ptr = ctx->ParseMessage(_internal_mutable_heartbeat(), ptr);
+          CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
+      default:
+        goto handle_unusual;
+    }  // switch
+  handle_unusual:
+    if ((tag == 0) || ((tag & 7) == 4)) {
+      CHK_(ptr);
+      ctx->SetLastTag(tag);
+      goto message_done;
+    }
+    ptr = UnknownFieldParse(
+        tag,
+        _internal_metadata_.mutable_unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(),
+        ptr, ctx);
+    CHK_(ptr != nullptr);
+  }  // while
+message_done:
+  return ptr;
+failure:
+  ptr = nullptr;
+  goto message_done;
+#undef CHK_
+}
+
+uint8_t* WatchWritesRequest::_InternalSerialize(
+    uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const {
+  // @@protoc_insertion_point(serialize_to_array_start:opsdb.v1.WatchWritesRequest)
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  // .opsdb.v1.WriteState report = 1 [json_name = "report"];
+  if (this->_internal_report() != 0) {
+    target = stream->EnsureSpace(target);
+    target = ::_pbi::WireFormatLite::WriteEnumToArray(
+      1, this->_internal_report(), target);
+  }
+
+  // string after_position = 2 [json_name = "afterPosition"];
+  if (!this->_internal_after_position().empty()) {
+    ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::VerifyUtf8String(
+      this->_internal_after_position().data(), static_cast<int>(this->_internal_after_position().length()),
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::SERIALIZE,
+      "opsdb.v1.WatchWritesRequest.after_position");
+    target = stream->WriteStringMaybeAliased(
+        2, this->_internal_after_position(), target);
+  }
+
+  // bool rejected_only = 3 [json_name = "rejectedOnly"];
+  if (this->_internal_rejected_only() != 0) {
+    target = stream->EnsureSpace(target);
+    target = ::_pbi::WireFormatLite::WriteBoolToArray(3, this->_internal_rejected_only(), target);
+  }
+
+  // .google.protobuf.Duration heartbeat = 4 [json_name = "heartbeat"];
+  if (this->_internal_has_heartbeat()) {
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+      InternalWriteMessage(4, _Internal::heartbeat(this),
+        _Internal::heartbeat(this).GetCachedSize(), target, stream);
+  }
+
+  if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
+    target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
+        _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
+  }
+  // @@protoc_insertion_point(serialize_to_array_end:opsdb.v1.WatchWritesRequest)
+  return target;
+}
+
+size_t WatchWritesRequest::ByteSizeLong() const {
+// @@protoc_insertion_point(message_byte_size_start:opsdb.v1.WatchWritesRequest)
+  size_t total_size = 0;
+
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  // string after_position = 2 [json_name = "afterPosition"];
+  if (!this->_internal_after_position().empty()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::StringSize(
+        this->_internal_after_position());
+  }
+
+  // .google.protobuf.Duration heartbeat = 4 [json_name = "heartbeat"];
+  if (this->_internal_has_heartbeat()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(
+        *_impl_.heartbeat_);
+  }
+
+  // .opsdb.v1.WriteState report = 1 [json_name = "report"];
+  if (this->_internal_report() != 0) {
+    total_size += 1 +
+      ::_pbi::WireFormatLite::EnumSize(this->_internal_report());
+  }
+
+  // bool rejected_only = 3 [json_name = "rejectedOnly"];
+  if (this->_internal_rejected_only() != 0) {
+    total_size += 1 + 1;
+  }
+
+  return MaybeComputeUnknownFieldsSize(total_size, &_impl_._cached_size_);
+}
+
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData WatchWritesRequest::_class_data_ = {
+    ::PROTOBUF_NAMESPACE_ID::Message::CopyWithSourceCheck,
+    WatchWritesRequest::MergeImpl
+};
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*WatchWritesRequest::GetClassData() const { return &_class_data_; }
+
+
+void WatchWritesRequest::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg) {
+  auto* const _this = static_cast<WatchWritesRequest*>(&to_msg);
+  auto& from = static_cast<const WatchWritesRequest&>(from_msg);
+  // @@protoc_insertion_point(class_specific_merge_from_start:opsdb.v1.WatchWritesRequest)
+  GOOGLE_DCHECK_NE(&from, _this);
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  if (!from._internal_after_position().empty()) {
+    _this->_internal_set_after_position(from._internal_after_position());
+  }
+  if (from._internal_has_heartbeat()) {
+    _this->_internal_mutable_heartbeat()->::PROTOBUF_NAMESPACE_ID::Duration::MergeFrom(
+        from._internal_heartbeat());
+  }
+  if (from._internal_report() != 0) {
+    _this->_internal_set_report(from._internal_report());
+  }
+  if (from._internal_rejected_only() != 0) {
+    _this->_internal_set_rejected_only(from._internal_rejected_only());
+  }
+  _this->_internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+}
+
+void WatchWritesRequest::CopyFrom(const WatchWritesRequest& from) {
+// @@protoc_insertion_point(class_specific_copy_from_start:opsdb.v1.WatchWritesRequest)
+  if (&from == this) return;
+  Clear();
+  MergeFrom(from);
+}
+
+bool WatchWritesRequest::IsInitialized() const {
+  return true;
+}
+
+void WatchWritesRequest::InternalSwap(WatchWritesRequest* other) {
+  using std::swap;
+  auto* lhs_arena = GetArenaForAllocation();
+  auto* rhs_arena = other->GetArenaForAllocation();
+  _internal_metadata_.InternalSwap(&other->_internal_metadata_);
+  ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
+      &_impl_.after_position_, lhs_arena,
+      &other->_impl_.after_position_, rhs_arena
+  );
+  ::PROTOBUF_NAMESPACE_ID::internal::memswap<
+      PROTOBUF_FIELD_OFFSET(WatchWritesRequest, _impl_.rejected_only_)
+      + sizeof(WatchWritesRequest::_impl_.rejected_only_)
+      - PROTOBUF_FIELD_OFFSET(WatchWritesRequest, _impl_.heartbeat_)>(
+          reinterpret_cast<char*>(&_impl_.heartbeat_),
+          reinterpret_cast<char*>(&other->_impl_.heartbeat_));
+}
+
+::PROTOBUF_NAMESPACE_ID::Metadata WatchWritesRequest::GetMetadata() const {
+  return ::_pbi::AssignDescriptors(
+      &descriptor_table_opsdb_2fv1_2fwrite_2eproto_getter, &descriptor_table_opsdb_2fv1_2fwrite_2eproto_once,
+      file_level_metadata_opsdb_2fv1_2fwrite_2eproto[19]);
+}
+
+// ===================================================================
+
+class WatchWritesResponse::_Internal {
+ public:
+  static const ::opsdb::v1::WriteStatus& write(const WatchWritesResponse* msg);
+  static const ::PROTOBUF_NAMESPACE_ID::Timestamp& heartbeat(const WatchWritesResponse* msg);
+};
+
+const ::opsdb::v1::WriteStatus&
+WatchWritesResponse::_Internal::write(const WatchWritesResponse* msg) {
+  return *msg->_impl_.event_.write_;
+}
+const ::PROTOBUF_NAMESPACE_ID::Timestamp&
+WatchWritesResponse::_Internal::heartbeat(const WatchWritesResponse* msg) {
+  return *msg->_impl_.event_.heartbeat_;
+}
+void WatchWritesResponse::set_allocated_write(::opsdb::v1::WriteStatus* write) {
+  ::PROTOBUF_NAMESPACE_ID::Arena* message_arena = GetArenaForAllocation();
+  clear_event();
+  if (write) {
+    ::PROTOBUF_NAMESPACE_ID::Arena* submessage_arena =
+      ::PROTOBUF_NAMESPACE_ID::Arena::InternalGetOwningArena(write);
+    if (message_arena != submessage_arena) {
+      write = ::PROTOBUF_NAMESPACE_ID::internal::GetOwnedMessage(
+          message_arena, write, submessage_arena);
+    }
+    set_has_write();
+    _impl_.event_.write_ = write;
+  }
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.WatchWritesResponse.write)
+}
+void WatchWritesResponse::set_allocated_heartbeat(::PROTOBUF_NAMESPACE_ID::Timestamp* heartbeat) {
+  ::PROTOBUF_NAMESPACE_ID::Arena* message_arena = GetArenaForAllocation();
+  clear_event();
+  if (heartbeat) {
+    ::PROTOBUF_NAMESPACE_ID::Arena* submessage_arena =
+        ::PROTOBUF_NAMESPACE_ID::Arena::InternalGetOwningArena(
+                reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(heartbeat));
+    if (message_arena != submessage_arena) {
+      heartbeat = ::PROTOBUF_NAMESPACE_ID::internal::GetOwnedMessage(
+          message_arena, heartbeat, submessage_arena);
+    }
+    set_has_heartbeat();
+    _impl_.event_.heartbeat_ = heartbeat;
+  }
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.WatchWritesResponse.heartbeat)
+}
+void WatchWritesResponse::clear_heartbeat() {
+  if (_internal_has_heartbeat()) {
+    if (GetArenaForAllocation() == nullptr) {
+      delete _impl_.event_.heartbeat_;
+    }
+    clear_has_event();
+  }
+}
+WatchWritesResponse::WatchWritesResponse(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                         bool is_message_owned)
+  : ::PROTOBUF_NAMESPACE_ID::Message(arena, is_message_owned) {
+  SharedCtor(arena, is_message_owned);
+  // @@protoc_insertion_point(arena_constructor:opsdb.v1.WatchWritesResponse)
+}
+WatchWritesResponse::WatchWritesResponse(const WatchWritesResponse& from)
+  : ::PROTOBUF_NAMESPACE_ID::Message() {
+  WatchWritesResponse* const _this = this; (void)_this;
+  new (&_impl_) Impl_{
+      decltype(_impl_.event_){}
+    , /*decltype(_impl_._cached_size_)*/{}
+    , /*decltype(_impl_._oneof_case_)*/{}};
+
+  _internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+  clear_has_event();
+  switch (from.event_case()) {
+    case kWrite: {
+      _this->_internal_mutable_write()->::opsdb::v1::WriteStatus::MergeFrom(
+          from._internal_write());
+      break;
+    }
+    case kHeartbeat: {
+      _this->_internal_mutable_heartbeat()->::PROTOBUF_NAMESPACE_ID::Timestamp::MergeFrom(
+          from._internal_heartbeat());
+      break;
+    }
+    case EVENT_NOT_SET: {
+      break;
+    }
+  }
+  // @@protoc_insertion_point(copy_constructor:opsdb.v1.WatchWritesResponse)
+}
+
+inline void WatchWritesResponse::SharedCtor(
+    ::_pb::Arena* arena, bool is_message_owned) {
+  (void)arena;
+  (void)is_message_owned;
+  new (&_impl_) Impl_{
+      decltype(_impl_.event_){}
+    , /*decltype(_impl_._cached_size_)*/{}
+    , /*decltype(_impl_._oneof_case_)*/{}
+  };
+  clear_has_event();
+}
+
+WatchWritesResponse::~WatchWritesResponse() {
+  // @@protoc_insertion_point(destructor:opsdb.v1.WatchWritesResponse)
+  if (auto *arena = _internal_metadata_.DeleteReturnArena<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>()) {
+  (void)arena;
+    return;
+  }
+  SharedDtor();
+}
+
+inline void WatchWritesResponse::SharedDtor() {
+  GOOGLE_DCHECK(GetArenaForAllocation() == nullptr);
+  if (has_event()) {
+    clear_event();
+  }
+}
+
+void WatchWritesResponse::SetCachedSize(int size) const {
+  _impl_._cached_size_.Set(size);
+}
+
+void WatchWritesResponse::clear_event() {
+// @@protoc_insertion_point(one_of_clear_start:opsdb.v1.WatchWritesResponse)
+  switch (event_case()) {
+    case kWrite: {
+      if (GetArenaForAllocation() == nullptr) {
+        delete _impl_.event_.write_;
+      }
+      break;
+    }
+    case kHeartbeat: {
+      if (GetArenaForAllocation() == nullptr) {
+        delete _impl_.event_.heartbeat_;
+      }
+      break;
+    }
+    case EVENT_NOT_SET: {
+      break;
+    }
+  }
+  _impl_._oneof_case_[0] = EVENT_NOT_SET;
+}
+
+
+void WatchWritesResponse::Clear() {
+// @@protoc_insertion_point(message_clear_start:opsdb.v1.WatchWritesResponse)
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  clear_event();
+  _internal_metadata_.Clear<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>();
+}
+
+const char* WatchWritesResponse::_InternalParse(const char* ptr, ::_pbi::ParseContext* ctx) {
+#define CHK_(x) if (PROTOBUF_PREDICT_FALSE(!(x))) goto failure
+  while (!ctx->Done(&ptr)) {
+    uint32_t tag;
+    ptr = ::_pbi::ReadTag(ptr, &tag);
+    switch (tag >> 3) {
+      // .opsdb.v1.WriteStatus write = 1 [json_name = "write"];
+      case 1:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 10)) {
+          ptr = ctx->ParseMessage(_internal_mutable_write(), ptr);
+          CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
+      // .google.protobuf.Timestamp heartbeat = 2 [json_name = "heartbeat"];
+      case 2:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 18)) {
+          ptr = ctx->ParseMessage(_internal_mutable_heartbeat(), ptr);
+          CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
+      default:
+        goto handle_unusual;
+    }  // switch
+  handle_unusual:
+    if ((tag == 0) || ((tag & 7) == 4)) {
+      CHK_(ptr);
+      ctx->SetLastTag(tag);
+      goto message_done;
+    }
+    ptr = UnknownFieldParse(
+        tag,
+        _internal_metadata_.mutable_unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(),
+        ptr, ctx);
+    CHK_(ptr != nullptr);
+  }  // while
+message_done:
+  return ptr;
+failure:
+  ptr = nullptr;
+  goto message_done;
+#undef CHK_
+}
+
+uint8_t* WatchWritesResponse::_InternalSerialize(
+    uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const {
+  // @@protoc_insertion_point(serialize_to_array_start:opsdb.v1.WatchWritesResponse)
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  // .opsdb.v1.WriteStatus write = 1 [json_name = "write"];
+  if (_internal_has_write()) {
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+      InternalWriteMessage(1, _Internal::write(this),
+        _Internal::write(this).GetCachedSize(), target, stream);
+  }
+
+  // .google.protobuf.Timestamp heartbeat = 2 [json_name = "heartbeat"];
+  if (_internal_has_heartbeat()) {
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+      InternalWriteMessage(2, _Internal::heartbeat(this),
+        _Internal::heartbeat(this).GetCachedSize(), target, stream);
+  }
+
+  if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
+    target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
+        _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
+  }
+  // @@protoc_insertion_point(serialize_to_array_end:opsdb.v1.WatchWritesResponse)
+  return target;
+}
+
+size_t WatchWritesResponse::ByteSizeLong() const {
+// @@protoc_insertion_point(message_byte_size_start:opsdb.v1.WatchWritesResponse)
+  size_t total_size = 0;
+
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  switch (event_case()) {
+    // .opsdb.v1.WriteStatus write = 1 [json_name = "write"];
+    case kWrite: {
+      total_size += 1 +
+        ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(
+          *_impl_.event_.write_);
+      break;
+    }
+    // .google.protobuf.Timestamp heartbeat = 2 [json_name = "heartbeat"];
+    case kHeartbeat: {
+      total_size += 1 +
+        ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(
+          *_impl_.event_.heartbeat_);
+      break;
+    }
+    case EVENT_NOT_SET: {
+      break;
+    }
+  }
+  return MaybeComputeUnknownFieldsSize(total_size, &_impl_._cached_size_);
+}
+
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData WatchWritesResponse::_class_data_ = {
+    ::PROTOBUF_NAMESPACE_ID::Message::CopyWithSourceCheck,
+    WatchWritesResponse::MergeImpl
+};
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*WatchWritesResponse::GetClassData() const { return &_class_data_; }
+
+
+void WatchWritesResponse::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg) {
+  auto* const _this = static_cast<WatchWritesResponse*>(&to_msg);
+  auto& from = static_cast<const WatchWritesResponse&>(from_msg);
+  // @@protoc_insertion_point(class_specific_merge_from_start:opsdb.v1.WatchWritesResponse)
+  GOOGLE_DCHECK_NE(&from, _this);
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  switch (from.event_case()) {
+    case kWrite: {
+      _this->_internal_mutable_write()->::opsdb::v1::WriteStatus::MergeFrom(
+          from._internal_write());
+      break;
+    }
+    case kHeartbeat: {
+      _this->_internal_mutable_heartbeat()->::PROTOBUF_NAMESPACE_ID::Timestamp::MergeFrom(
+          from._internal_heartbeat());
+      break;
+    }
+    case EVENT_NOT_SET: {
+      break;
+    }
+  }
+  _this->_internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+}
+
+void WatchWritesResponse::CopyFrom(const WatchWritesResponse& from) {
+// @@protoc_insertion_point(class_specific_copy_from_start:opsdb.v1.WatchWritesResponse)
+  if (&from == this) return;
+  Clear();
+  MergeFrom(from);
+}
+
+bool WatchWritesResponse::IsInitialized() const {
+  return true;
+}
+
+void WatchWritesResponse::InternalSwap(WatchWritesResponse* other) {
+  using std::swap;
+  _internal_metadata_.InternalSwap(&other->_internal_metadata_);
+  swap(_impl_.event_, other->_impl_.event_);
+  swap(_impl_._oneof_case_[0], other->_impl_._oneof_case_[0]);
+}
+
+::PROTOBUF_NAMESPACE_ID::Metadata WatchWritesResponse::GetMetadata() const {
+  return ::_pbi::AssignDescriptors(
+      &descriptor_table_opsdb_2fv1_2fwrite_2eproto_getter, &descriptor_table_opsdb_2fv1_2fwrite_2eproto_once,
+      file_level_metadata_opsdb_2fv1_2fwrite_2eproto[20]);
+}
+
 // @@protoc_insertion_point(namespace_scope)
 }  // namespace v1
 }  // namespace opsdb
@@ -4629,6 +5318,14 @@ Arena::CreateMaybeMessage< ::opsdb::v1::GetWriteRequest >(Arena* arena) {
 template<> PROTOBUF_NOINLINE ::opsdb::v1::GetWriteResponse*
 Arena::CreateMaybeMessage< ::opsdb::v1::GetWriteResponse >(Arena* arena) {
   return Arena::CreateMessageInternal< ::opsdb::v1::GetWriteResponse >(arena);
+}
+template<> PROTOBUF_NOINLINE ::opsdb::v1::WatchWritesRequest*
+Arena::CreateMaybeMessage< ::opsdb::v1::WatchWritesRequest >(Arena* arena) {
+  return Arena::CreateMessageInternal< ::opsdb::v1::WatchWritesRequest >(arena);
+}
+template<> PROTOBUF_NOINLINE ::opsdb::v1::WatchWritesResponse*
+Arena::CreateMaybeMessage< ::opsdb::v1::WatchWritesResponse >(Arena* arena) {
+  return Arena::CreateMessageInternal< ::opsdb::v1::WatchWritesResponse >(arena);
 }
 PROTOBUF_NAMESPACE_CLOSE
 

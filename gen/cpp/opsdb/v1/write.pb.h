@@ -101,6 +101,12 @@ extern UpsertDefaultTypeInternal _Upsert_default_instance_;
 class Upsert_ValuesEntry_DoNotUse;
 struct Upsert_ValuesEntry_DoNotUseDefaultTypeInternal;
 extern Upsert_ValuesEntry_DoNotUseDefaultTypeInternal _Upsert_ValuesEntry_DoNotUse_default_instance_;
+class WatchWritesRequest;
+struct WatchWritesRequestDefaultTypeInternal;
+extern WatchWritesRequestDefaultTypeInternal _WatchWritesRequest_default_instance_;
+class WatchWritesResponse;
+struct WatchWritesResponseDefaultTypeInternal;
+extern WatchWritesResponseDefaultTypeInternal _WatchWritesResponse_default_instance_;
 class WriteRequest;
 struct WriteRequestDefaultTypeInternal;
 extern WriteRequestDefaultTypeInternal _WriteRequest_default_instance_;
@@ -129,6 +135,8 @@ template<> ::opsdb::v1::Update_KeyEntry_DoNotUse* Arena::CreateMaybeMessage<::op
 template<> ::opsdb::v1::Update_ValuesEntry_DoNotUse* Arena::CreateMaybeMessage<::opsdb::v1::Update_ValuesEntry_DoNotUse>(Arena*);
 template<> ::opsdb::v1::Upsert* Arena::CreateMaybeMessage<::opsdb::v1::Upsert>(Arena*);
 template<> ::opsdb::v1::Upsert_ValuesEntry_DoNotUse* Arena::CreateMaybeMessage<::opsdb::v1::Upsert_ValuesEntry_DoNotUse>(Arena*);
+template<> ::opsdb::v1::WatchWritesRequest* Arena::CreateMaybeMessage<::opsdb::v1::WatchWritesRequest>(Arena*);
+template<> ::opsdb::v1::WatchWritesResponse* Arena::CreateMaybeMessage<::opsdb::v1::WatchWritesResponse>(Arena*);
 template<> ::opsdb::v1::WriteRequest* Arena::CreateMaybeMessage<::opsdb::v1::WriteRequest>(Arena*);
 template<> ::opsdb::v1::WriteResponse* Arena::CreateMaybeMessage<::opsdb::v1::WriteResponse>(Arena*);
 template<> ::opsdb::v1::WriteStatus* Arena::CreateMaybeMessage<::opsdb::v1::WriteStatus>(Arena*);
@@ -2844,6 +2852,397 @@ class GetWriteResponse final :
   union { Impl_ _impl_; };
   friend struct ::TableStruct_opsdb_2fv1_2fwrite_2eproto;
 };
+// -------------------------------------------------------------------
+
+class WatchWritesRequest final :
+    public ::PROTOBUF_NAMESPACE_ID::Message /* @@protoc_insertion_point(class_definition:opsdb.v1.WatchWritesRequest) */ {
+ public:
+  inline WatchWritesRequest() : WatchWritesRequest(nullptr) {}
+  ~WatchWritesRequest() override;
+  explicit PROTOBUF_CONSTEXPR WatchWritesRequest(::PROTOBUF_NAMESPACE_ID::internal::ConstantInitialized);
+
+  WatchWritesRequest(const WatchWritesRequest& from);
+  WatchWritesRequest(WatchWritesRequest&& from) noexcept
+    : WatchWritesRequest() {
+    *this = ::std::move(from);
+  }
+
+  inline WatchWritesRequest& operator=(const WatchWritesRequest& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline WatchWritesRequest& operator=(WatchWritesRequest&& from) noexcept {
+    if (this == &from) return *this;
+    if (GetOwningArena() == from.GetOwningArena()
+  #ifdef PROTOBUF_FORCE_COPY_IN_MOVE
+        && GetOwningArena() != nullptr
+  #endif  // !PROTOBUF_FORCE_COPY_IN_MOVE
+    ) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* descriptor() {
+    return GetDescriptor();
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* GetDescriptor() {
+    return default_instance().GetMetadata().descriptor;
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Reflection* GetReflection() {
+    return default_instance().GetMetadata().reflection;
+  }
+  static const WatchWritesRequest& default_instance() {
+    return *internal_default_instance();
+  }
+  static inline const WatchWritesRequest* internal_default_instance() {
+    return reinterpret_cast<const WatchWritesRequest*>(
+               &_WatchWritesRequest_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages =
+    19;
+
+  friend void swap(WatchWritesRequest& a, WatchWritesRequest& b) {
+    a.Swap(&b);
+  }
+  inline void Swap(WatchWritesRequest* other) {
+    if (other == this) return;
+  #ifdef PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() != nullptr &&
+        GetOwningArena() == other->GetOwningArena()) {
+   #else  // PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() == other->GetOwningArena()) {
+  #endif  // !PROTOBUF_FORCE_COPY_IN_SWAP
+      InternalSwap(other);
+    } else {
+      ::PROTOBUF_NAMESPACE_ID::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(WatchWritesRequest* other) {
+    if (other == this) return;
+    GOOGLE_DCHECK(GetOwningArena() == other->GetOwningArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  WatchWritesRequest* New(::PROTOBUF_NAMESPACE_ID::Arena* arena = nullptr) const final {
+    return CreateMaybeMessage<WatchWritesRequest>(arena);
+  }
+  using ::PROTOBUF_NAMESPACE_ID::Message::CopyFrom;
+  void CopyFrom(const WatchWritesRequest& from);
+  using ::PROTOBUF_NAMESPACE_ID::Message::MergeFrom;
+  void MergeFrom( const WatchWritesRequest& from) {
+    WatchWritesRequest::MergeImpl(*this, from);
+  }
+  private:
+  static void MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg);
+  public:
+  PROTOBUF_ATTRIBUTE_REINITIALIZES void Clear() final;
+  bool IsInitialized() const final;
+
+  size_t ByteSizeLong() const final;
+  const char* _InternalParse(const char* ptr, ::PROTOBUF_NAMESPACE_ID::internal::ParseContext* ctx) final;
+  uint8_t* _InternalSerialize(
+      uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const final;
+  int GetCachedSize() const final { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::PROTOBUF_NAMESPACE_ID::Arena* arena, bool is_message_owned);
+  void SharedDtor();
+  void SetCachedSize(int size) const final;
+  void InternalSwap(WatchWritesRequest* other);
+
+  private:
+  friend class ::PROTOBUF_NAMESPACE_ID::internal::AnyMetadata;
+  static ::PROTOBUF_NAMESPACE_ID::StringPiece FullMessageName() {
+    return "opsdb.v1.WatchWritesRequest";
+  }
+  protected:
+  explicit WatchWritesRequest(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                       bool is_message_owned = false);
+  public:
+
+  static const ClassData _class_data_;
+  const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*GetClassData() const final;
+
+  ::PROTOBUF_NAMESPACE_ID::Metadata GetMetadata() const final;
+
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+
+  enum : int {
+    kAfterPositionFieldNumber = 2,
+    kHeartbeatFieldNumber = 4,
+    kReportFieldNumber = 1,
+    kRejectedOnlyFieldNumber = 3,
+  };
+  // string after_position = 2 [json_name = "afterPosition"];
+  void clear_after_position();
+  const std::string& after_position() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_after_position(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_after_position();
+  PROTOBUF_NODISCARD std::string* release_after_position();
+  void set_allocated_after_position(std::string* after_position);
+  private:
+  const std::string& _internal_after_position() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_after_position(const std::string& value);
+  std::string* _internal_mutable_after_position();
+  public:
+
+  // .google.protobuf.Duration heartbeat = 4 [json_name = "heartbeat"];
+  bool has_heartbeat() const;
+  private:
+  bool _internal_has_heartbeat() const;
+  public:
+  void clear_heartbeat();
+  const ::PROTOBUF_NAMESPACE_ID::Duration& heartbeat() const;
+  PROTOBUF_NODISCARD ::PROTOBUF_NAMESPACE_ID::Duration* release_heartbeat();
+  ::PROTOBUF_NAMESPACE_ID::Duration* mutable_heartbeat();
+  void set_allocated_heartbeat(::PROTOBUF_NAMESPACE_ID::Duration* heartbeat);
+  private:
+  const ::PROTOBUF_NAMESPACE_ID::Duration& _internal_heartbeat() const;
+  ::PROTOBUF_NAMESPACE_ID::Duration* _internal_mutable_heartbeat();
+  public:
+  void unsafe_arena_set_allocated_heartbeat(
+      ::PROTOBUF_NAMESPACE_ID::Duration* heartbeat);
+  ::PROTOBUF_NAMESPACE_ID::Duration* unsafe_arena_release_heartbeat();
+
+  // .opsdb.v1.WriteState report = 1 [json_name = "report"];
+  void clear_report();
+  ::opsdb::v1::WriteState report() const;
+  void set_report(::opsdb::v1::WriteState value);
+  private:
+  ::opsdb::v1::WriteState _internal_report() const;
+  void _internal_set_report(::opsdb::v1::WriteState value);
+  public:
+
+  // bool rejected_only = 3 [json_name = "rejectedOnly"];
+  void clear_rejected_only();
+  bool rejected_only() const;
+  void set_rejected_only(bool value);
+  private:
+  bool _internal_rejected_only() const;
+  void _internal_set_rejected_only(bool value);
+  public:
+
+  // @@protoc_insertion_point(class_scope:opsdb.v1.WatchWritesRequest)
+ private:
+  class _Internal;
+
+  template <typename T> friend class ::PROTOBUF_NAMESPACE_ID::Arena::InternalHelper;
+  typedef void InternalArenaConstructable_;
+  typedef void DestructorSkippable_;
+  struct Impl_ {
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr after_position_;
+    ::PROTOBUF_NAMESPACE_ID::Duration* heartbeat_;
+    int report_;
+    bool rejected_only_;
+    mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_opsdb_2fv1_2fwrite_2eproto;
+};
+// -------------------------------------------------------------------
+
+class WatchWritesResponse final :
+    public ::PROTOBUF_NAMESPACE_ID::Message /* @@protoc_insertion_point(class_definition:opsdb.v1.WatchWritesResponse) */ {
+ public:
+  inline WatchWritesResponse() : WatchWritesResponse(nullptr) {}
+  ~WatchWritesResponse() override;
+  explicit PROTOBUF_CONSTEXPR WatchWritesResponse(::PROTOBUF_NAMESPACE_ID::internal::ConstantInitialized);
+
+  WatchWritesResponse(const WatchWritesResponse& from);
+  WatchWritesResponse(WatchWritesResponse&& from) noexcept
+    : WatchWritesResponse() {
+    *this = ::std::move(from);
+  }
+
+  inline WatchWritesResponse& operator=(const WatchWritesResponse& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline WatchWritesResponse& operator=(WatchWritesResponse&& from) noexcept {
+    if (this == &from) return *this;
+    if (GetOwningArena() == from.GetOwningArena()
+  #ifdef PROTOBUF_FORCE_COPY_IN_MOVE
+        && GetOwningArena() != nullptr
+  #endif  // !PROTOBUF_FORCE_COPY_IN_MOVE
+    ) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* descriptor() {
+    return GetDescriptor();
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* GetDescriptor() {
+    return default_instance().GetMetadata().descriptor;
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Reflection* GetReflection() {
+    return default_instance().GetMetadata().reflection;
+  }
+  static const WatchWritesResponse& default_instance() {
+    return *internal_default_instance();
+  }
+  enum EventCase {
+    kWrite = 1,
+    kHeartbeat = 2,
+    EVENT_NOT_SET = 0,
+  };
+
+  static inline const WatchWritesResponse* internal_default_instance() {
+    return reinterpret_cast<const WatchWritesResponse*>(
+               &_WatchWritesResponse_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages =
+    20;
+
+  friend void swap(WatchWritesResponse& a, WatchWritesResponse& b) {
+    a.Swap(&b);
+  }
+  inline void Swap(WatchWritesResponse* other) {
+    if (other == this) return;
+  #ifdef PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() != nullptr &&
+        GetOwningArena() == other->GetOwningArena()) {
+   #else  // PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() == other->GetOwningArena()) {
+  #endif  // !PROTOBUF_FORCE_COPY_IN_SWAP
+      InternalSwap(other);
+    } else {
+      ::PROTOBUF_NAMESPACE_ID::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(WatchWritesResponse* other) {
+    if (other == this) return;
+    GOOGLE_DCHECK(GetOwningArena() == other->GetOwningArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  WatchWritesResponse* New(::PROTOBUF_NAMESPACE_ID::Arena* arena = nullptr) const final {
+    return CreateMaybeMessage<WatchWritesResponse>(arena);
+  }
+  using ::PROTOBUF_NAMESPACE_ID::Message::CopyFrom;
+  void CopyFrom(const WatchWritesResponse& from);
+  using ::PROTOBUF_NAMESPACE_ID::Message::MergeFrom;
+  void MergeFrom( const WatchWritesResponse& from) {
+    WatchWritesResponse::MergeImpl(*this, from);
+  }
+  private:
+  static void MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg);
+  public:
+  PROTOBUF_ATTRIBUTE_REINITIALIZES void Clear() final;
+  bool IsInitialized() const final;
+
+  size_t ByteSizeLong() const final;
+  const char* _InternalParse(const char* ptr, ::PROTOBUF_NAMESPACE_ID::internal::ParseContext* ctx) final;
+  uint8_t* _InternalSerialize(
+      uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const final;
+  int GetCachedSize() const final { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::PROTOBUF_NAMESPACE_ID::Arena* arena, bool is_message_owned);
+  void SharedDtor();
+  void SetCachedSize(int size) const final;
+  void InternalSwap(WatchWritesResponse* other);
+
+  private:
+  friend class ::PROTOBUF_NAMESPACE_ID::internal::AnyMetadata;
+  static ::PROTOBUF_NAMESPACE_ID::StringPiece FullMessageName() {
+    return "opsdb.v1.WatchWritesResponse";
+  }
+  protected:
+  explicit WatchWritesResponse(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                       bool is_message_owned = false);
+  public:
+
+  static const ClassData _class_data_;
+  const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*GetClassData() const final;
+
+  ::PROTOBUF_NAMESPACE_ID::Metadata GetMetadata() const final;
+
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+
+  enum : int {
+    kWriteFieldNumber = 1,
+    kHeartbeatFieldNumber = 2,
+  };
+  // .opsdb.v1.WriteStatus write = 1 [json_name = "write"];
+  bool has_write() const;
+  private:
+  bool _internal_has_write() const;
+  public:
+  void clear_write();
+  const ::opsdb::v1::WriteStatus& write() const;
+  PROTOBUF_NODISCARD ::opsdb::v1::WriteStatus* release_write();
+  ::opsdb::v1::WriteStatus* mutable_write();
+  void set_allocated_write(::opsdb::v1::WriteStatus* write);
+  private:
+  const ::opsdb::v1::WriteStatus& _internal_write() const;
+  ::opsdb::v1::WriteStatus* _internal_mutable_write();
+  public:
+  void unsafe_arena_set_allocated_write(
+      ::opsdb::v1::WriteStatus* write);
+  ::opsdb::v1::WriteStatus* unsafe_arena_release_write();
+
+  // .google.protobuf.Timestamp heartbeat = 2 [json_name = "heartbeat"];
+  bool has_heartbeat() const;
+  private:
+  bool _internal_has_heartbeat() const;
+  public:
+  void clear_heartbeat();
+  const ::PROTOBUF_NAMESPACE_ID::Timestamp& heartbeat() const;
+  PROTOBUF_NODISCARD ::PROTOBUF_NAMESPACE_ID::Timestamp* release_heartbeat();
+  ::PROTOBUF_NAMESPACE_ID::Timestamp* mutable_heartbeat();
+  void set_allocated_heartbeat(::PROTOBUF_NAMESPACE_ID::Timestamp* heartbeat);
+  private:
+  const ::PROTOBUF_NAMESPACE_ID::Timestamp& _internal_heartbeat() const;
+  ::PROTOBUF_NAMESPACE_ID::Timestamp* _internal_mutable_heartbeat();
+  public:
+  void unsafe_arena_set_allocated_heartbeat(
+      ::PROTOBUF_NAMESPACE_ID::Timestamp* heartbeat);
+  ::PROTOBUF_NAMESPACE_ID::Timestamp* unsafe_arena_release_heartbeat();
+
+  void clear_event();
+  EventCase event_case() const;
+  // @@protoc_insertion_point(class_scope:opsdb.v1.WatchWritesResponse)
+ private:
+  class _Internal;
+  void set_has_write();
+  void set_has_heartbeat();
+
+  inline bool has_event() const;
+  inline void clear_has_event();
+
+  template <typename T> friend class ::PROTOBUF_NAMESPACE_ID::Arena::InternalHelper;
+  typedef void InternalArenaConstructable_;
+  typedef void DestructorSkippable_;
+  struct Impl_ {
+    union EventUnion {
+      constexpr EventUnion() : _constinit_{} {}
+        ::PROTOBUF_NAMESPACE_ID::internal::ConstantInitialized _constinit_;
+      ::opsdb::v1::WriteStatus* write_;
+      ::PROTOBUF_NAMESPACE_ID::Timestamp* heartbeat_;
+    } event_;
+    mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
+    uint32_t _oneof_case_[1];
+
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_opsdb_2fv1_2fwrite_2eproto;
+};
 // ===================================================================
 
 
@@ -4735,9 +5134,345 @@ inline void GetWriteResponse::set_allocated_status(::opsdb::v1::WriteStatus* sta
   // @@protoc_insertion_point(field_set_allocated:opsdb.v1.GetWriteResponse.status)
 }
 
+// -------------------------------------------------------------------
+
+// WatchWritesRequest
+
+// .opsdb.v1.WriteState report = 1 [json_name = "report"];
+inline void WatchWritesRequest::clear_report() {
+  _impl_.report_ = 0;
+}
+inline ::opsdb::v1::WriteState WatchWritesRequest::_internal_report() const {
+  return static_cast< ::opsdb::v1::WriteState >(_impl_.report_);
+}
+inline ::opsdb::v1::WriteState WatchWritesRequest::report() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.WatchWritesRequest.report)
+  return _internal_report();
+}
+inline void WatchWritesRequest::_internal_set_report(::opsdb::v1::WriteState value) {
+  
+  _impl_.report_ = value;
+}
+inline void WatchWritesRequest::set_report(::opsdb::v1::WriteState value) {
+  _internal_set_report(value);
+  // @@protoc_insertion_point(field_set:opsdb.v1.WatchWritesRequest.report)
+}
+
+// string after_position = 2 [json_name = "afterPosition"];
+inline void WatchWritesRequest::clear_after_position() {
+  _impl_.after_position_.ClearToEmpty();
+}
+inline const std::string& WatchWritesRequest::after_position() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.WatchWritesRequest.after_position)
+  return _internal_after_position();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void WatchWritesRequest::set_after_position(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.after_position_.Set(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:opsdb.v1.WatchWritesRequest.after_position)
+}
+inline std::string* WatchWritesRequest::mutable_after_position() {
+  std::string* _s = _internal_mutable_after_position();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.WatchWritesRequest.after_position)
+  return _s;
+}
+inline const std::string& WatchWritesRequest::_internal_after_position() const {
+  return _impl_.after_position_.Get();
+}
+inline void WatchWritesRequest::_internal_set_after_position(const std::string& value) {
+  
+  _impl_.after_position_.Set(value, GetArenaForAllocation());
+}
+inline std::string* WatchWritesRequest::_internal_mutable_after_position() {
+  
+  return _impl_.after_position_.Mutable(GetArenaForAllocation());
+}
+inline std::string* WatchWritesRequest::release_after_position() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.WatchWritesRequest.after_position)
+  return _impl_.after_position_.Release();
+}
+inline void WatchWritesRequest::set_allocated_after_position(std::string* after_position) {
+  if (after_position != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.after_position_.SetAllocated(after_position, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.after_position_.IsDefault()) {
+    _impl_.after_position_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.WatchWritesRequest.after_position)
+}
+
+// bool rejected_only = 3 [json_name = "rejectedOnly"];
+inline void WatchWritesRequest::clear_rejected_only() {
+  _impl_.rejected_only_ = false;
+}
+inline bool WatchWritesRequest::_internal_rejected_only() const {
+  return _impl_.rejected_only_;
+}
+inline bool WatchWritesRequest::rejected_only() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.WatchWritesRequest.rejected_only)
+  return _internal_rejected_only();
+}
+inline void WatchWritesRequest::_internal_set_rejected_only(bool value) {
+  
+  _impl_.rejected_only_ = value;
+}
+inline void WatchWritesRequest::set_rejected_only(bool value) {
+  _internal_set_rejected_only(value);
+  // @@protoc_insertion_point(field_set:opsdb.v1.WatchWritesRequest.rejected_only)
+}
+
+// .google.protobuf.Duration heartbeat = 4 [json_name = "heartbeat"];
+inline bool WatchWritesRequest::_internal_has_heartbeat() const {
+  return this != internal_default_instance() && _impl_.heartbeat_ != nullptr;
+}
+inline bool WatchWritesRequest::has_heartbeat() const {
+  return _internal_has_heartbeat();
+}
+inline const ::PROTOBUF_NAMESPACE_ID::Duration& WatchWritesRequest::_internal_heartbeat() const {
+  const ::PROTOBUF_NAMESPACE_ID::Duration* p = _impl_.heartbeat_;
+  return p != nullptr ? *p : reinterpret_cast<const ::PROTOBUF_NAMESPACE_ID::Duration&>(
+      ::PROTOBUF_NAMESPACE_ID::_Duration_default_instance_);
+}
+inline const ::PROTOBUF_NAMESPACE_ID::Duration& WatchWritesRequest::heartbeat() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.WatchWritesRequest.heartbeat)
+  return _internal_heartbeat();
+}
+inline void WatchWritesRequest::unsafe_arena_set_allocated_heartbeat(
+    ::PROTOBUF_NAMESPACE_ID::Duration* heartbeat) {
+  if (GetArenaForAllocation() == nullptr) {
+    delete reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.heartbeat_);
+  }
+  _impl_.heartbeat_ = heartbeat;
+  if (heartbeat) {
+    
+  } else {
+    
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:opsdb.v1.WatchWritesRequest.heartbeat)
+}
+inline ::PROTOBUF_NAMESPACE_ID::Duration* WatchWritesRequest::release_heartbeat() {
+  
+  ::PROTOBUF_NAMESPACE_ID::Duration* temp = _impl_.heartbeat_;
+  _impl_.heartbeat_ = nullptr;
+#ifdef PROTOBUF_FORCE_COPY_IN_RELEASE
+  auto* old =  reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(temp);
+  temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  if (GetArenaForAllocation() == nullptr) { delete old; }
+#else  // PROTOBUF_FORCE_COPY_IN_RELEASE
+  if (GetArenaForAllocation() != nullptr) {
+    temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  }
+#endif  // !PROTOBUF_FORCE_COPY_IN_RELEASE
+  return temp;
+}
+inline ::PROTOBUF_NAMESPACE_ID::Duration* WatchWritesRequest::unsafe_arena_release_heartbeat() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.WatchWritesRequest.heartbeat)
+  
+  ::PROTOBUF_NAMESPACE_ID::Duration* temp = _impl_.heartbeat_;
+  _impl_.heartbeat_ = nullptr;
+  return temp;
+}
+inline ::PROTOBUF_NAMESPACE_ID::Duration* WatchWritesRequest::_internal_mutable_heartbeat() {
+  
+  if (_impl_.heartbeat_ == nullptr) {
+    auto* p = CreateMaybeMessage<::PROTOBUF_NAMESPACE_ID::Duration>(GetArenaForAllocation());
+    _impl_.heartbeat_ = p;
+  }
+  return _impl_.heartbeat_;
+}
+inline ::PROTOBUF_NAMESPACE_ID::Duration* WatchWritesRequest::mutable_heartbeat() {
+  ::PROTOBUF_NAMESPACE_ID::Duration* _msg = _internal_mutable_heartbeat();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.WatchWritesRequest.heartbeat)
+  return _msg;
+}
+inline void WatchWritesRequest::set_allocated_heartbeat(::PROTOBUF_NAMESPACE_ID::Duration* heartbeat) {
+  ::PROTOBUF_NAMESPACE_ID::Arena* message_arena = GetArenaForAllocation();
+  if (message_arena == nullptr) {
+    delete reinterpret_cast< ::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.heartbeat_);
+  }
+  if (heartbeat) {
+    ::PROTOBUF_NAMESPACE_ID::Arena* submessage_arena =
+        ::PROTOBUF_NAMESPACE_ID::Arena::InternalGetOwningArena(
+                reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(heartbeat));
+    if (message_arena != submessage_arena) {
+      heartbeat = ::PROTOBUF_NAMESPACE_ID::internal::GetOwnedMessage(
+          message_arena, heartbeat, submessage_arena);
+    }
+    
+  } else {
+    
+  }
+  _impl_.heartbeat_ = heartbeat;
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.WatchWritesRequest.heartbeat)
+}
+
+// -------------------------------------------------------------------
+
+// WatchWritesResponse
+
+// .opsdb.v1.WriteStatus write = 1 [json_name = "write"];
+inline bool WatchWritesResponse::_internal_has_write() const {
+  return event_case() == kWrite;
+}
+inline bool WatchWritesResponse::has_write() const {
+  return _internal_has_write();
+}
+inline void WatchWritesResponse::set_has_write() {
+  _impl_._oneof_case_[0] = kWrite;
+}
+inline void WatchWritesResponse::clear_write() {
+  if (_internal_has_write()) {
+    if (GetArenaForAllocation() == nullptr) {
+      delete _impl_.event_.write_;
+    }
+    clear_has_event();
+  }
+}
+inline ::opsdb::v1::WriteStatus* WatchWritesResponse::release_write() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.WatchWritesResponse.write)
+  if (_internal_has_write()) {
+    clear_has_event();
+    ::opsdb::v1::WriteStatus* temp = _impl_.event_.write_;
+    if (GetArenaForAllocation() != nullptr) {
+      temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+    }
+    _impl_.event_.write_ = nullptr;
+    return temp;
+  } else {
+    return nullptr;
+  }
+}
+inline const ::opsdb::v1::WriteStatus& WatchWritesResponse::_internal_write() const {
+  return _internal_has_write()
+      ? *_impl_.event_.write_
+      : reinterpret_cast< ::opsdb::v1::WriteStatus&>(::opsdb::v1::_WriteStatus_default_instance_);
+}
+inline const ::opsdb::v1::WriteStatus& WatchWritesResponse::write() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.WatchWritesResponse.write)
+  return _internal_write();
+}
+inline ::opsdb::v1::WriteStatus* WatchWritesResponse::unsafe_arena_release_write() {
+  // @@protoc_insertion_point(field_unsafe_arena_release:opsdb.v1.WatchWritesResponse.write)
+  if (_internal_has_write()) {
+    clear_has_event();
+    ::opsdb::v1::WriteStatus* temp = _impl_.event_.write_;
+    _impl_.event_.write_ = nullptr;
+    return temp;
+  } else {
+    return nullptr;
+  }
+}
+inline void WatchWritesResponse::unsafe_arena_set_allocated_write(::opsdb::v1::WriteStatus* write) {
+  clear_event();
+  if (write) {
+    set_has_write();
+    _impl_.event_.write_ = write;
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:opsdb.v1.WatchWritesResponse.write)
+}
+inline ::opsdb::v1::WriteStatus* WatchWritesResponse::_internal_mutable_write() {
+  if (!_internal_has_write()) {
+    clear_event();
+    set_has_write();
+    _impl_.event_.write_ = CreateMaybeMessage< ::opsdb::v1::WriteStatus >(GetArenaForAllocation());
+  }
+  return _impl_.event_.write_;
+}
+inline ::opsdb::v1::WriteStatus* WatchWritesResponse::mutable_write() {
+  ::opsdb::v1::WriteStatus* _msg = _internal_mutable_write();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.WatchWritesResponse.write)
+  return _msg;
+}
+
+// .google.protobuf.Timestamp heartbeat = 2 [json_name = "heartbeat"];
+inline bool WatchWritesResponse::_internal_has_heartbeat() const {
+  return event_case() == kHeartbeat;
+}
+inline bool WatchWritesResponse::has_heartbeat() const {
+  return _internal_has_heartbeat();
+}
+inline void WatchWritesResponse::set_has_heartbeat() {
+  _impl_._oneof_case_[0] = kHeartbeat;
+}
+inline ::PROTOBUF_NAMESPACE_ID::Timestamp* WatchWritesResponse::release_heartbeat() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.WatchWritesResponse.heartbeat)
+  if (_internal_has_heartbeat()) {
+    clear_has_event();
+    ::PROTOBUF_NAMESPACE_ID::Timestamp* temp = _impl_.event_.heartbeat_;
+    if (GetArenaForAllocation() != nullptr) {
+      temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+    }
+    _impl_.event_.heartbeat_ = nullptr;
+    return temp;
+  } else {
+    return nullptr;
+  }
+}
+inline const ::PROTOBUF_NAMESPACE_ID::Timestamp& WatchWritesResponse::_internal_heartbeat() const {
+  return _internal_has_heartbeat()
+      ? *_impl_.event_.heartbeat_
+      : reinterpret_cast< ::PROTOBUF_NAMESPACE_ID::Timestamp&>(::PROTOBUF_NAMESPACE_ID::_Timestamp_default_instance_);
+}
+inline const ::PROTOBUF_NAMESPACE_ID::Timestamp& WatchWritesResponse::heartbeat() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.WatchWritesResponse.heartbeat)
+  return _internal_heartbeat();
+}
+inline ::PROTOBUF_NAMESPACE_ID::Timestamp* WatchWritesResponse::unsafe_arena_release_heartbeat() {
+  // @@protoc_insertion_point(field_unsafe_arena_release:opsdb.v1.WatchWritesResponse.heartbeat)
+  if (_internal_has_heartbeat()) {
+    clear_has_event();
+    ::PROTOBUF_NAMESPACE_ID::Timestamp* temp = _impl_.event_.heartbeat_;
+    _impl_.event_.heartbeat_ = nullptr;
+    return temp;
+  } else {
+    return nullptr;
+  }
+}
+inline void WatchWritesResponse::unsafe_arena_set_allocated_heartbeat(::PROTOBUF_NAMESPACE_ID::Timestamp* heartbeat) {
+  clear_event();
+  if (heartbeat) {
+    set_has_heartbeat();
+    _impl_.event_.heartbeat_ = heartbeat;
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:opsdb.v1.WatchWritesResponse.heartbeat)
+}
+inline ::PROTOBUF_NAMESPACE_ID::Timestamp* WatchWritesResponse::_internal_mutable_heartbeat() {
+  if (!_internal_has_heartbeat()) {
+    clear_event();
+    set_has_heartbeat();
+    _impl_.event_.heartbeat_ = CreateMaybeMessage< ::PROTOBUF_NAMESPACE_ID::Timestamp >(GetArenaForAllocation());
+  }
+  return _impl_.event_.heartbeat_;
+}
+inline ::PROTOBUF_NAMESPACE_ID::Timestamp* WatchWritesResponse::mutable_heartbeat() {
+  ::PROTOBUF_NAMESPACE_ID::Timestamp* _msg = _internal_mutable_heartbeat();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.WatchWritesResponse.heartbeat)
+  return _msg;
+}
+
+inline bool WatchWritesResponse::has_event() const {
+  return event_case() != EVENT_NOT_SET;
+}
+inline void WatchWritesResponse::clear_has_event() {
+  _impl_._oneof_case_[0] = EVENT_NOT_SET;
+}
+inline WatchWritesResponse::EventCase WatchWritesResponse::event_case() const {
+  return WatchWritesResponse::EventCase(_impl_._oneof_case_[0]);
+}
 #ifdef __GNUC__
   #pragma GCC diagnostic pop
 #endif  // __GNUC__
+// -------------------------------------------------------------------
+
+// -------------------------------------------------------------------
+
 // -------------------------------------------------------------------
 
 // -------------------------------------------------------------------

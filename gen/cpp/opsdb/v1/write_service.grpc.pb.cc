@@ -25,6 +25,7 @@ namespace v1 {
 static const char* WriteService_method_names[] = {
   "/opsdb.v1.WriteService/Write",
   "/opsdb.v1.WriteService/GetWrite",
+  "/opsdb.v1.WriteService/WatchWrites",
 };
 
 std::unique_ptr< WriteService::Stub> WriteService::NewStub(const std::shared_ptr< ::grpc::ChannelInterface>& channel, const ::grpc::StubOptions& options) {
@@ -36,6 +37,7 @@ std::unique_ptr< WriteService::Stub> WriteService::NewStub(const std::shared_ptr
 WriteService::Stub::Stub(const std::shared_ptr< ::grpc::ChannelInterface>& channel, const ::grpc::StubOptions& options)
   : channel_(channel), rpcmethod_Write_(WriteService_method_names[0], options.suffix_for_stats(),::grpc::internal::RpcMethod::NORMAL_RPC, channel)
   , rpcmethod_GetWrite_(WriteService_method_names[1], options.suffix_for_stats(),::grpc::internal::RpcMethod::NORMAL_RPC, channel)
+  , rpcmethod_WatchWrites_(WriteService_method_names[2], options.suffix_for_stats(),::grpc::internal::RpcMethod::SERVER_STREAMING, channel)
   {}
 
 ::grpc::Status WriteService::Stub::Write(::grpc::ClientContext* context, const ::opsdb::v1::WriteRequest& request, ::opsdb::v1::WriteResponse* response) {
@@ -84,6 +86,22 @@ void WriteService::Stub::async::GetWrite(::grpc::ClientContext* context, const :
   return result;
 }
 
+::grpc::ClientReader< ::opsdb::v1::WatchWritesResponse>* WriteService::Stub::WatchWritesRaw(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request) {
+  return ::grpc::internal::ClientReaderFactory< ::opsdb::v1::WatchWritesResponse>::Create(channel_.get(), rpcmethod_WatchWrites_, context, request);
+}
+
+void WriteService::Stub::async::WatchWrites(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest* request, ::grpc::ClientReadReactor< ::opsdb::v1::WatchWritesResponse>* reactor) {
+  ::grpc::internal::ClientCallbackReaderFactory< ::opsdb::v1::WatchWritesResponse>::Create(stub_->channel_.get(), stub_->rpcmethod_WatchWrites_, context, request, reactor);
+}
+
+::grpc::ClientAsyncReader< ::opsdb::v1::WatchWritesResponse>* WriteService::Stub::AsyncWatchWritesRaw(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request, ::grpc::CompletionQueue* cq, void* tag) {
+  return ::grpc::internal::ClientAsyncReaderFactory< ::opsdb::v1::WatchWritesResponse>::Create(channel_.get(), cq, rpcmethod_WatchWrites_, context, request, true, tag);
+}
+
+::grpc::ClientAsyncReader< ::opsdb::v1::WatchWritesResponse>* WriteService::Stub::PrepareAsyncWatchWritesRaw(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request, ::grpc::CompletionQueue* cq) {
+  return ::grpc::internal::ClientAsyncReaderFactory< ::opsdb::v1::WatchWritesResponse>::Create(channel_.get(), cq, rpcmethod_WatchWrites_, context, request, false, nullptr);
+}
+
 WriteService::Service::Service() {
   AddMethod(new ::grpc::internal::RpcServiceMethod(
       WriteService_method_names[0],
@@ -105,6 +123,16 @@ WriteService::Service::Service() {
              ::opsdb::v1::GetWriteResponse* resp) {
                return service->GetWrite(ctx, req, resp);
              }, this)));
+  AddMethod(new ::grpc::internal::RpcServiceMethod(
+      WriteService_method_names[2],
+      ::grpc::internal::RpcMethod::SERVER_STREAMING,
+      new ::grpc::internal::ServerStreamingHandler< WriteService::Service, ::opsdb::v1::WatchWritesRequest, ::opsdb::v1::WatchWritesResponse>(
+          [](WriteService::Service* service,
+             ::grpc::ServerContext* ctx,
+             const ::opsdb::v1::WatchWritesRequest* req,
+             ::grpc::ServerWriter<::opsdb::v1::WatchWritesResponse>* writer) {
+               return service->WatchWrites(ctx, req, writer);
+             }, this)));
 }
 
 WriteService::Service::~Service() {
@@ -121,6 +149,13 @@ WriteService::Service::~Service() {
   (void) context;
   (void) request;
   (void) response;
+  return ::grpc::Status(::grpc::StatusCode::UNIMPLEMENTED, "");
+}
+
+::grpc::Status WriteService::Service::WatchWrites(::grpc::ServerContext* context, const ::opsdb::v1::WatchWritesRequest* request, ::grpc::ServerWriter< ::opsdb::v1::WatchWritesResponse>* writer) {
+  (void) context;
+  (void) request;
+  (void) writer;
   return ::grpc::Status(::grpc::StatusCode::UNIMPLEMENTED, "");
 }
 

@@ -53,6 +53,17 @@ class WriteService final {
     std::unique_ptr< ::grpc::ClientAsyncResponseReaderInterface< ::opsdb::v1::GetWriteResponse>> PrepareAsyncGetWrite(::grpc::ClientContext* context, const ::opsdb::v1::GetWriteRequest& request, ::grpc::CompletionQueue* cq) {
       return std::unique_ptr< ::grpc::ClientAsyncResponseReaderInterface< ::opsdb::v1::GetWriteResponse>>(PrepareAsyncGetWriteRaw(context, request, cq));
     }
+    // Streams the outcome of each of the site's writes, in the order of their positions. Secondary sites only: at the
+    // main site FAILED_PRECONDITION with NO_BUFFER.
+    std::unique_ptr< ::grpc::ClientReaderInterface< ::opsdb::v1::WatchWritesResponse>> WatchWrites(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request) {
+      return std::unique_ptr< ::grpc::ClientReaderInterface< ::opsdb::v1::WatchWritesResponse>>(WatchWritesRaw(context, request));
+    }
+    std::unique_ptr< ::grpc::ClientAsyncReaderInterface< ::opsdb::v1::WatchWritesResponse>> AsyncWatchWrites(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request, ::grpc::CompletionQueue* cq, void* tag) {
+      return std::unique_ptr< ::grpc::ClientAsyncReaderInterface< ::opsdb::v1::WatchWritesResponse>>(AsyncWatchWritesRaw(context, request, cq, tag));
+    }
+    std::unique_ptr< ::grpc::ClientAsyncReaderInterface< ::opsdb::v1::WatchWritesResponse>> PrepareAsyncWatchWrites(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request, ::grpc::CompletionQueue* cq) {
+      return std::unique_ptr< ::grpc::ClientAsyncReaderInterface< ::opsdb::v1::WatchWritesResponse>>(PrepareAsyncWatchWritesRaw(context, request, cq));
+    }
     class async_interface {
      public:
       virtual ~async_interface() {}
@@ -62,6 +73,9 @@ class WriteService final {
       // Tells the outcome of a write by its id.
       virtual void GetWrite(::grpc::ClientContext* context, const ::opsdb::v1::GetWriteRequest* request, ::opsdb::v1::GetWriteResponse* response, std::function<void(::grpc::Status)>) = 0;
       virtual void GetWrite(::grpc::ClientContext* context, const ::opsdb::v1::GetWriteRequest* request, ::opsdb::v1::GetWriteResponse* response, ::grpc::ClientUnaryReactor* reactor) = 0;
+      // Streams the outcome of each of the site's writes, in the order of their positions. Secondary sites only: at the
+      // main site FAILED_PRECONDITION with NO_BUFFER.
+      virtual void WatchWrites(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest* request, ::grpc::ClientReadReactor< ::opsdb::v1::WatchWritesResponse>* reactor) = 0;
     };
     typedef class async_interface experimental_async_interface;
     virtual class async_interface* async() { return nullptr; }
@@ -71,6 +85,9 @@ class WriteService final {
     virtual ::grpc::ClientAsyncResponseReaderInterface< ::opsdb::v1::WriteResponse>* PrepareAsyncWriteRaw(::grpc::ClientContext* context, const ::opsdb::v1::WriteRequest& request, ::grpc::CompletionQueue* cq) = 0;
     virtual ::grpc::ClientAsyncResponseReaderInterface< ::opsdb::v1::GetWriteResponse>* AsyncGetWriteRaw(::grpc::ClientContext* context, const ::opsdb::v1::GetWriteRequest& request, ::grpc::CompletionQueue* cq) = 0;
     virtual ::grpc::ClientAsyncResponseReaderInterface< ::opsdb::v1::GetWriteResponse>* PrepareAsyncGetWriteRaw(::grpc::ClientContext* context, const ::opsdb::v1::GetWriteRequest& request, ::grpc::CompletionQueue* cq) = 0;
+    virtual ::grpc::ClientReaderInterface< ::opsdb::v1::WatchWritesResponse>* WatchWritesRaw(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request) = 0;
+    virtual ::grpc::ClientAsyncReaderInterface< ::opsdb::v1::WatchWritesResponse>* AsyncWatchWritesRaw(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request, ::grpc::CompletionQueue* cq, void* tag) = 0;
+    virtual ::grpc::ClientAsyncReaderInterface< ::opsdb::v1::WatchWritesResponse>* PrepareAsyncWatchWritesRaw(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request, ::grpc::CompletionQueue* cq) = 0;
   };
   class Stub final : public StubInterface {
    public:
@@ -89,6 +106,15 @@ class WriteService final {
     std::unique_ptr< ::grpc::ClientAsyncResponseReader< ::opsdb::v1::GetWriteResponse>> PrepareAsyncGetWrite(::grpc::ClientContext* context, const ::opsdb::v1::GetWriteRequest& request, ::grpc::CompletionQueue* cq) {
       return std::unique_ptr< ::grpc::ClientAsyncResponseReader< ::opsdb::v1::GetWriteResponse>>(PrepareAsyncGetWriteRaw(context, request, cq));
     }
+    std::unique_ptr< ::grpc::ClientReader< ::opsdb::v1::WatchWritesResponse>> WatchWrites(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request) {
+      return std::unique_ptr< ::grpc::ClientReader< ::opsdb::v1::WatchWritesResponse>>(WatchWritesRaw(context, request));
+    }
+    std::unique_ptr< ::grpc::ClientAsyncReader< ::opsdb::v1::WatchWritesResponse>> AsyncWatchWrites(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request, ::grpc::CompletionQueue* cq, void* tag) {
+      return std::unique_ptr< ::grpc::ClientAsyncReader< ::opsdb::v1::WatchWritesResponse>>(AsyncWatchWritesRaw(context, request, cq, tag));
+    }
+    std::unique_ptr< ::grpc::ClientAsyncReader< ::opsdb::v1::WatchWritesResponse>> PrepareAsyncWatchWrites(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request, ::grpc::CompletionQueue* cq) {
+      return std::unique_ptr< ::grpc::ClientAsyncReader< ::opsdb::v1::WatchWritesResponse>>(PrepareAsyncWatchWritesRaw(context, request, cq));
+    }
     class async final :
       public StubInterface::async_interface {
      public:
@@ -96,6 +122,7 @@ class WriteService final {
       void Write(::grpc::ClientContext* context, const ::opsdb::v1::WriteRequest* request, ::opsdb::v1::WriteResponse* response, ::grpc::ClientUnaryReactor* reactor) override;
       void GetWrite(::grpc::ClientContext* context, const ::opsdb::v1::GetWriteRequest* request, ::opsdb::v1::GetWriteResponse* response, std::function<void(::grpc::Status)>) override;
       void GetWrite(::grpc::ClientContext* context, const ::opsdb::v1::GetWriteRequest* request, ::opsdb::v1::GetWriteResponse* response, ::grpc::ClientUnaryReactor* reactor) override;
+      void WatchWrites(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest* request, ::grpc::ClientReadReactor< ::opsdb::v1::WatchWritesResponse>* reactor) override;
      private:
       friend class Stub;
       explicit async(Stub* stub): stub_(stub) { }
@@ -111,8 +138,12 @@ class WriteService final {
     ::grpc::ClientAsyncResponseReader< ::opsdb::v1::WriteResponse>* PrepareAsyncWriteRaw(::grpc::ClientContext* context, const ::opsdb::v1::WriteRequest& request, ::grpc::CompletionQueue* cq) override;
     ::grpc::ClientAsyncResponseReader< ::opsdb::v1::GetWriteResponse>* AsyncGetWriteRaw(::grpc::ClientContext* context, const ::opsdb::v1::GetWriteRequest& request, ::grpc::CompletionQueue* cq) override;
     ::grpc::ClientAsyncResponseReader< ::opsdb::v1::GetWriteResponse>* PrepareAsyncGetWriteRaw(::grpc::ClientContext* context, const ::opsdb::v1::GetWriteRequest& request, ::grpc::CompletionQueue* cq) override;
+    ::grpc::ClientReader< ::opsdb::v1::WatchWritesResponse>* WatchWritesRaw(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request) override;
+    ::grpc::ClientAsyncReader< ::opsdb::v1::WatchWritesResponse>* AsyncWatchWritesRaw(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request, ::grpc::CompletionQueue* cq, void* tag) override;
+    ::grpc::ClientAsyncReader< ::opsdb::v1::WatchWritesResponse>* PrepareAsyncWatchWritesRaw(::grpc::ClientContext* context, const ::opsdb::v1::WatchWritesRequest& request, ::grpc::CompletionQueue* cq) override;
     const ::grpc::internal::RpcMethod rpcmethod_Write_;
     const ::grpc::internal::RpcMethod rpcmethod_GetWrite_;
+    const ::grpc::internal::RpcMethod rpcmethod_WatchWrites_;
   };
   static std::unique_ptr<Stub> NewStub(const std::shared_ptr< ::grpc::ChannelInterface>& channel, const ::grpc::StubOptions& options = ::grpc::StubOptions());
 
@@ -124,6 +155,9 @@ class WriteService final {
     virtual ::grpc::Status Write(::grpc::ServerContext* context, const ::opsdb::v1::WriteRequest* request, ::opsdb::v1::WriteResponse* response);
     // Tells the outcome of a write by its id.
     virtual ::grpc::Status GetWrite(::grpc::ServerContext* context, const ::opsdb::v1::GetWriteRequest* request, ::opsdb::v1::GetWriteResponse* response);
+    // Streams the outcome of each of the site's writes, in the order of their positions. Secondary sites only: at the
+    // main site FAILED_PRECONDITION with NO_BUFFER.
+    virtual ::grpc::Status WatchWrites(::grpc::ServerContext* context, const ::opsdb::v1::WatchWritesRequest* request, ::grpc::ServerWriter< ::opsdb::v1::WatchWritesResponse>* writer);
   };
   template <class BaseClass>
   class WithAsyncMethod_Write : public BaseClass {
@@ -165,7 +199,27 @@ class WriteService final {
       ::grpc::Service::RequestAsyncUnary(1, context, request, response, new_call_cq, notification_cq, tag);
     }
   };
-  typedef WithAsyncMethod_Write<WithAsyncMethod_GetWrite<Service > > AsyncService;
+  template <class BaseClass>
+  class WithAsyncMethod_WatchWrites : public BaseClass {
+   private:
+    void BaseClassMustBeDerivedFromService(const Service* /*service*/) {}
+   public:
+    WithAsyncMethod_WatchWrites() {
+      ::grpc::Service::MarkMethodAsync(2);
+    }
+    ~WithAsyncMethod_WatchWrites() override {
+      BaseClassMustBeDerivedFromService(this);
+    }
+    // disable synchronous version of this method
+    ::grpc::Status WatchWrites(::grpc::ServerContext* /*context*/, const ::opsdb::v1::WatchWritesRequest* /*request*/, ::grpc::ServerWriter< ::opsdb::v1::WatchWritesResponse>* /*writer*/) override {
+      abort();
+      return ::grpc::Status(::grpc::StatusCode::UNIMPLEMENTED, "");
+    }
+    void RequestWatchWrites(::grpc::ServerContext* context, ::opsdb::v1::WatchWritesRequest* request, ::grpc::ServerAsyncWriter< ::opsdb::v1::WatchWritesResponse>* writer, ::grpc::CompletionQueue* new_call_cq, ::grpc::ServerCompletionQueue* notification_cq, void *tag) {
+      ::grpc::Service::RequestAsyncServerStreaming(2, context, request, writer, new_call_cq, notification_cq, tag);
+    }
+  };
+  typedef WithAsyncMethod_Write<WithAsyncMethod_GetWrite<WithAsyncMethod_WatchWrites<Service > > > AsyncService;
   template <class BaseClass>
   class WithCallbackMethod_Write : public BaseClass {
    private:
@@ -220,7 +274,29 @@ class WriteService final {
     virtual ::grpc::ServerUnaryReactor* GetWrite(
       ::grpc::CallbackServerContext* /*context*/, const ::opsdb::v1::GetWriteRequest* /*request*/, ::opsdb::v1::GetWriteResponse* /*response*/)  { return nullptr; }
   };
-  typedef WithCallbackMethod_Write<WithCallbackMethod_GetWrite<Service > > CallbackService;
+  template <class BaseClass>
+  class WithCallbackMethod_WatchWrites : public BaseClass {
+   private:
+    void BaseClassMustBeDerivedFromService(const Service* /*service*/) {}
+   public:
+    WithCallbackMethod_WatchWrites() {
+      ::grpc::Service::MarkMethodCallback(2,
+          new ::grpc::internal::CallbackServerStreamingHandler< ::opsdb::v1::WatchWritesRequest, ::opsdb::v1::WatchWritesResponse>(
+            [this](
+                   ::grpc::CallbackServerContext* context, const ::opsdb::v1::WatchWritesRequest* request) { return this->WatchWrites(context, request); }));
+    }
+    ~WithCallbackMethod_WatchWrites() override {
+      BaseClassMustBeDerivedFromService(this);
+    }
+    // disable synchronous version of this method
+    ::grpc::Status WatchWrites(::grpc::ServerContext* /*context*/, const ::opsdb::v1::WatchWritesRequest* /*request*/, ::grpc::ServerWriter< ::opsdb::v1::WatchWritesResponse>* /*writer*/) override {
+      abort();
+      return ::grpc::Status(::grpc::StatusCode::UNIMPLEMENTED, "");
+    }
+    virtual ::grpc::ServerWriteReactor< ::opsdb::v1::WatchWritesResponse>* WatchWrites(
+      ::grpc::CallbackServerContext* /*context*/, const ::opsdb::v1::WatchWritesRequest* /*request*/)  { return nullptr; }
+  };
+  typedef WithCallbackMethod_Write<WithCallbackMethod_GetWrite<WithCallbackMethod_WatchWrites<Service > > > CallbackService;
   typedef CallbackService ExperimentalCallbackService;
   template <class BaseClass>
   class WithGenericMethod_Write : public BaseClass {
@@ -252,6 +328,23 @@ class WriteService final {
     }
     // disable synchronous version of this method
     ::grpc::Status GetWrite(::grpc::ServerContext* /*context*/, const ::opsdb::v1::GetWriteRequest* /*request*/, ::opsdb::v1::GetWriteResponse* /*response*/) override {
+      abort();
+      return ::grpc::Status(::grpc::StatusCode::UNIMPLEMENTED, "");
+    }
+  };
+  template <class BaseClass>
+  class WithGenericMethod_WatchWrites : public BaseClass {
+   private:
+    void BaseClassMustBeDerivedFromService(const Service* /*service*/) {}
+   public:
+    WithGenericMethod_WatchWrites() {
+      ::grpc::Service::MarkMethodGeneric(2);
+    }
+    ~WithGenericMethod_WatchWrites() override {
+      BaseClassMustBeDerivedFromService(this);
+    }
+    // disable synchronous version of this method
+    ::grpc::Status WatchWrites(::grpc::ServerContext* /*context*/, const ::opsdb::v1::WatchWritesRequest* /*request*/, ::grpc::ServerWriter< ::opsdb::v1::WatchWritesResponse>* /*writer*/) override {
       abort();
       return ::grpc::Status(::grpc::StatusCode::UNIMPLEMENTED, "");
     }
@@ -297,6 +390,26 @@ class WriteService final {
     }
   };
   template <class BaseClass>
+  class WithRawMethod_WatchWrites : public BaseClass {
+   private:
+    void BaseClassMustBeDerivedFromService(const Service* /*service*/) {}
+   public:
+    WithRawMethod_WatchWrites() {
+      ::grpc::Service::MarkMethodRaw(2);
+    }
+    ~WithRawMethod_WatchWrites() override {
+      BaseClassMustBeDerivedFromService(this);
+    }
+    // disable synchronous version of this method
+    ::grpc::Status WatchWrites(::grpc::ServerContext* /*context*/, const ::opsdb::v1::WatchWritesRequest* /*request*/, ::grpc::ServerWriter< ::opsdb::v1::WatchWritesResponse>* /*writer*/) override {
+      abort();
+      return ::grpc::Status(::grpc::StatusCode::UNIMPLEMENTED, "");
+    }
+    void RequestWatchWrites(::grpc::ServerContext* context, ::grpc::ByteBuffer* request, ::grpc::ServerAsyncWriter< ::grpc::ByteBuffer>* writer, ::grpc::CompletionQueue* new_call_cq, ::grpc::ServerCompletionQueue* notification_cq, void *tag) {
+      ::grpc::Service::RequestAsyncServerStreaming(2, context, request, writer, new_call_cq, notification_cq, tag);
+    }
+  };
+  template <class BaseClass>
   class WithRawCallbackMethod_Write : public BaseClass {
    private:
     void BaseClassMustBeDerivedFromService(const Service* /*service*/) {}
@@ -339,6 +452,28 @@ class WriteService final {
     }
     virtual ::grpc::ServerUnaryReactor* GetWrite(
       ::grpc::CallbackServerContext* /*context*/, const ::grpc::ByteBuffer* /*request*/, ::grpc::ByteBuffer* /*response*/)  { return nullptr; }
+  };
+  template <class BaseClass>
+  class WithRawCallbackMethod_WatchWrites : public BaseClass {
+   private:
+    void BaseClassMustBeDerivedFromService(const Service* /*service*/) {}
+   public:
+    WithRawCallbackMethod_WatchWrites() {
+      ::grpc::Service::MarkMethodRawCallback(2,
+          new ::grpc::internal::CallbackServerStreamingHandler< ::grpc::ByteBuffer, ::grpc::ByteBuffer>(
+            [this](
+                   ::grpc::CallbackServerContext* context, const::grpc::ByteBuffer* request) { return this->WatchWrites(context, request); }));
+    }
+    ~WithRawCallbackMethod_WatchWrites() override {
+      BaseClassMustBeDerivedFromService(this);
+    }
+    // disable synchronous version of this method
+    ::grpc::Status WatchWrites(::grpc::ServerContext* /*context*/, const ::opsdb::v1::WatchWritesRequest* /*request*/, ::grpc::ServerWriter< ::opsdb::v1::WatchWritesResponse>* /*writer*/) override {
+      abort();
+      return ::grpc::Status(::grpc::StatusCode::UNIMPLEMENTED, "");
+    }
+    virtual ::grpc::ServerWriteReactor< ::grpc::ByteBuffer>* WatchWrites(
+      ::grpc::CallbackServerContext* /*context*/, const ::grpc::ByteBuffer* /*request*/)  { return nullptr; }
   };
   template <class BaseClass>
   class WithStreamedUnaryMethod_Write : public BaseClass {
@@ -395,8 +530,35 @@ class WriteService final {
     virtual ::grpc::Status StreamedGetWrite(::grpc::ServerContext* context, ::grpc::ServerUnaryStreamer< ::opsdb::v1::GetWriteRequest,::opsdb::v1::GetWriteResponse>* server_unary_streamer) = 0;
   };
   typedef WithStreamedUnaryMethod_Write<WithStreamedUnaryMethod_GetWrite<Service > > StreamedUnaryService;
-  typedef Service SplitStreamedService;
-  typedef WithStreamedUnaryMethod_Write<WithStreamedUnaryMethod_GetWrite<Service > > StreamedService;
+  template <class BaseClass>
+  class WithSplitStreamingMethod_WatchWrites : public BaseClass {
+   private:
+    void BaseClassMustBeDerivedFromService(const Service* /*service*/) {}
+   public:
+    WithSplitStreamingMethod_WatchWrites() {
+      ::grpc::Service::MarkMethodStreamed(2,
+        new ::grpc::internal::SplitServerStreamingHandler<
+          ::opsdb::v1::WatchWritesRequest, ::opsdb::v1::WatchWritesResponse>(
+            [this](::grpc::ServerContext* context,
+                   ::grpc::ServerSplitStreamer<
+                     ::opsdb::v1::WatchWritesRequest, ::opsdb::v1::WatchWritesResponse>* streamer) {
+                       return this->StreamedWatchWrites(context,
+                         streamer);
+                  }));
+    }
+    ~WithSplitStreamingMethod_WatchWrites() override {
+      BaseClassMustBeDerivedFromService(this);
+    }
+    // disable regular version of this method
+    ::grpc::Status WatchWrites(::grpc::ServerContext* /*context*/, const ::opsdb::v1::WatchWritesRequest* /*request*/, ::grpc::ServerWriter< ::opsdb::v1::WatchWritesResponse>* /*writer*/) override {
+      abort();
+      return ::grpc::Status(::grpc::StatusCode::UNIMPLEMENTED, "");
+    }
+    // replace default version of method with split streamed
+    virtual ::grpc::Status StreamedWatchWrites(::grpc::ServerContext* context, ::grpc::ServerSplitStreamer< ::opsdb::v1::WatchWritesRequest,::opsdb::v1::WatchWritesResponse>* server_split_streamer) = 0;
+  };
+  typedef WithSplitStreamingMethod_WatchWrites<Service > SplitStreamedService;
+  typedef WithStreamedUnaryMethod_Write<WithStreamedUnaryMethod_GetWrite<WithSplitStreamingMethod_WatchWrites<Service > > > StreamedService;
 };
 
 }  // namespace v1

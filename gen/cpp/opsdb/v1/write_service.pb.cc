@@ -32,18 +32,20 @@ static constexpr ::_pb::Message* const* file_default_instances = nullptr;
 
 const char descriptor_table_protodef_opsdb_2fv1_2fwrite_5fservice_2eproto[] PROTOBUF_SECTION_VARIABLE(protodesc_cold) =
   "\n\034opsdb/v1/write_service.proto\022\010opsdb.v1"
-  "\032\024opsdb/v1/write.proto2\217\001\n\014WriteService\022"
+  "\032\024opsdb/v1/write.proto2\337\001\n\014WriteService\022"
   ":\n\005Write\022\026.opsdb.v1.WriteRequest\032\027.opsdb"
   ".v1.WriteResponse\"\000\022C\n\010GetWrite\022\031.opsdb."
   "v1.GetWriteRequest\032\032.opsdb.v1.GetWriteRe"
-  "sponse\"\000b\006proto3"
+  "sponse\"\000\022N\n\013WatchWrites\022\034.opsdb.v1.Watch"
+  "WritesRequest\032\035.opsdb.v1.WatchWritesResp"
+  "onse\"\0000\001b\006proto3"
   ;
 static const ::_pbi::DescriptorTable* const descriptor_table_opsdb_2fv1_2fwrite_5fservice_2eproto_deps[1] = {
   &::descriptor_table_opsdb_2fv1_2fwrite_2eproto,
 };
 static ::_pbi::once_flag descriptor_table_opsdb_2fv1_2fwrite_5fservice_2eproto_once;
 const ::_pbi::DescriptorTable descriptor_table_opsdb_2fv1_2fwrite_5fservice_2eproto = {
-    false, false, 216, descriptor_table_protodef_opsdb_2fv1_2fwrite_5fservice_2eproto,
+    false, false, 296, descriptor_table_protodef_opsdb_2fv1_2fwrite_5fservice_2eproto,
     "opsdb/v1/write_service.proto",
     &descriptor_table_opsdb_2fv1_2fwrite_5fservice_2eproto_once, descriptor_table_opsdb_2fv1_2fwrite_5fservice_2eproto_deps, 1, 0,
     schemas, file_default_instances, TableStruct_opsdb_2fv1_2fwrite_5fservice_2eproto::offsets,

@@ -15,6 +15,7 @@ ALARM_LEVEL_WARNING: AlarmLevel
 DESCRIPTOR: _descriptor.FileDescriptor
 PART_STATE_DISABLED: PartState
 PART_STATE_IDLE: PartState
+PART_STATE_PAUSED: PartState
 PART_STATE_RETRYING: PartState
 PART_STATE_RUNNING: PartState
 PART_STATE_STANDBY: PartState
@@ -24,11 +25,12 @@ SITE_ROLE_SECONDARY: SiteRole
 SITE_ROLE_UNSPECIFIED: SiteRole
 
 class BufferStatus(_message.Message):
-    __slots__ = ["alarm", "bytes", "connection", "last_position", "max_bytes", "max_writes", "oldest_age", "overlay_writes", "pending_writes", "retained_writes"]
+    __slots__ = ["alarm", "bytes", "connection", "last_position", "loss", "max_bytes", "max_writes", "oldest_age", "overlay_writes", "pending_writes", "retained_writes"]
     ALARM_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     LAST_POSITION_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
     MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_WRITES_FIELD_NUMBER: _ClassVar[int]
     OLDEST_AGE_FIELD_NUMBER: _ClassVar[int]
@@ -39,13 +41,22 @@ class BufferStatus(_message.Message):
     bytes: int
     connection: PartStatus
     last_position: str
+    loss: DataLoss
     max_bytes: int
     max_writes: int
     oldest_age: _duration_pb2.Duration
     overlay_writes: int
     pending_writes: int
     retained_writes: int
-    def __init__(self, connection: _Optional[_Union[PartStatus, _Mapping]] = ..., pending_writes: _Optional[int] = ..., overlay_writes: _Optional[int] = ..., retained_writes: _Optional[int] = ..., bytes: _Optional[int] = ..., oldest_age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., alarm: _Optional[_Union[AlarmLevel, str]] = ..., max_writes: _Optional[int] = ..., max_bytes: _Optional[int] = ..., last_position: _Optional[str] = ...) -> None: ...
+    def __init__(self, connection: _Optional[_Union[PartStatus, _Mapping]] = ..., pending_writes: _Optional[int] = ..., overlay_writes: _Optional[int] = ..., retained_writes: _Optional[int] = ..., bytes: _Optional[int] = ..., oldest_age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., alarm: _Optional[_Union[AlarmLevel, str]] = ..., max_writes: _Optional[int] = ..., max_bytes: _Optional[int] = ..., last_position: _Optional[str] = ..., loss: _Optional[_Union[DataLoss, _Mapping]] = ...) -> None: ...
+
+class DataLoss(_message.Message):
+    __slots__ = ["at", "message"]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    message: str
+    def __init__(self, at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ...) -> None: ...
 
 class LocalStatus(_message.Message):
     __slots__ = ["connection", "in_recovery", "lag_bytes", "lsn", "receiver_state", "replay_age", "replay_paused", "timeline"]

@@ -139,6 +139,26 @@ class Upsert(_message.Message):
     values: _containers.MessageMap[str, _value_pb2.Value]
     def __init__(self, values: _Optional[_Mapping[str, _value_pb2.Value]] = ...) -> None: ...
 
+class WatchWritesRequest(_message.Message):
+    __slots__ = ["after_position", "heartbeat", "rejected_only", "report"]
+    AFTER_POSITION_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_ONLY_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    after_position: str
+    heartbeat: _duration_pb2.Duration
+    rejected_only: bool
+    report: WriteState
+    def __init__(self, report: _Optional[_Union[WriteState, str]] = ..., after_position: _Optional[str] = ..., rejected_only: bool = ..., heartbeat: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class WatchWritesResponse(_message.Message):
+    __slots__ = ["heartbeat", "write"]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    WRITE_FIELD_NUMBER: _ClassVar[int]
+    heartbeat: _timestamp_pb2.Timestamp
+    write: WriteStatus
+    def __init__(self, write: _Optional[_Union[WriteStatus, _Mapping]] = ..., heartbeat: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class WriteRequest(_message.Message):
     __slots__ = ["mode", "mutations", "wait_for", "wait_timeout", "write_id"]
     MODE_FIELD_NUMBER: _ClassVar[int]

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 from opsdb.v1 import write_pb2 as opsdb_dot_v1_dot_write__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1copsdb/v1/write_service.proto\x12\x08opsdb.v1\x1a\x14opsdb/v1/write.proto2\x8f\x01\n\x0cWriteService\x12:\n\x05Write\x12\x16.opsdb.v1.WriteRequest\x1a\x17.opsdb.v1.WriteResponse\"\x00\x12\x43\n\x08GetWrite\x12\x19.opsdb.v1.GetWriteRequest\x1a\x1a.opsdb.v1.GetWriteResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1copsdb/v1/write_service.proto\x12\x08opsdb.v1\x1a\x14opsdb/v1/write.proto2\xdf\x01\n\x0cWriteService\x12:\n\x05Write\x12\x16.opsdb.v1.WriteRequest\x1a\x17.opsdb.v1.WriteResponse\"\x00\x12\x43\n\x08GetWrite\x12\x19.opsdb.v1.GetWriteRequest\x1a\x1a.opsdb.v1.GetWriteResponse\"\x00\x12N\n\x0bWatchWrites\x12\x1c.opsdb.v1.WatchWritesRequest\x1a\x1d.opsdb.v1.WatchWritesResponse\"\x00\x30\x01\x62\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'opsdb.v1.write_service_pb2', globals())
@@ -22,5 +22,5 @@ if _descriptor._USE_C_DESCRIPTORS == False:
 
   DESCRIPTOR._options = None
   _WRITESERVICE._serialized_start=65
-  _WRITESERVICE._serialized_end=208
+  _WRITESERVICE._serialized_end=288
 # @@protoc_insertion_point(module_scope)

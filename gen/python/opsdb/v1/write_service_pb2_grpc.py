@@ -25,6 +25,11 @@ class WriteServiceStub(object):
                 request_serializer=opsdb_dot_v1_dot_write__pb2.GetWriteRequest.SerializeToString,
                 response_deserializer=opsdb_dot_v1_dot_write__pb2.GetWriteResponse.FromString,
                 )
+        self.WatchWrites = channel.unary_stream(
+                '/opsdb.v1.WriteService/WatchWrites',
+                request_serializer=opsdb_dot_v1_dot_write__pb2.WatchWritesRequest.SerializeToString,
+                response_deserializer=opsdb_dot_v1_dot_write__pb2.WatchWritesResponse.FromString,
+                )
 
 
 class WriteServiceServicer(object):
@@ -45,6 +50,14 @@ class WriteServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchWrites(self, request, context):
+        """Streams the outcome of each of the site's writes, in the order of their positions. Secondary sites only: at the
+        main site FAILED_PRECONDITION with NO_BUFFER.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WriteServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -57,6 +70,11 @@ def add_WriteServiceServicer_to_server(servicer, server):
                     servicer.GetWrite,
                     request_deserializer=opsdb_dot_v1_dot_write__pb2.GetWriteRequest.FromString,
                     response_serializer=opsdb_dot_v1_dot_write__pb2.GetWriteResponse.SerializeToString,
+            ),
+            'WatchWrites': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchWrites,
+                    request_deserializer=opsdb_dot_v1_dot_write__pb2.WatchWritesRequest.FromString,
+                    response_serializer=opsdb_dot_v1_dot_write__pb2.WatchWritesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -100,5 +118,22 @@ class WriteService(object):
         return grpc.experimental.unary_unary(request, target, '/opsdb.v1.WriteService/GetWrite',
             opsdb_dot_v1_dot_write__pb2.GetWriteRequest.SerializeToString,
             opsdb_dot_v1_dot_write__pb2.GetWriteResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def WatchWrites(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/opsdb.v1.WriteService/WatchWrites',
+            opsdb_dot_v1_dot_write__pb2.WatchWritesRequest.SerializeToString,
+            opsdb_dot_v1_dot_write__pb2.WatchWritesResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

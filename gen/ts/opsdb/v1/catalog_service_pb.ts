@@ -62,7 +62,7 @@ export type TableName = Message<"opsdb.v1.TableName"> & {
   name: string;
 
   /**
-   * Whether rows can be written: it has a primary key.
+   * Whether rows can be written: it has a primary key, and is not the service's own record of operators' actions.
    *
    * @generated from field: bool writable = 2;
    */

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file opsdb/v1/replication.proto.
  */
 export const file_opsdb_v1_replication: GenFile = /*@__PURE__*/
-  fileDesc("ChpvcHNkYi92MS9yZXBsaWNhdGlvbi5wcm90bxIIb3BzZGIudjEinQEKClBhcnRTdGF0dXMSIgoFc3RhdGUYASABKA4yEy5vcHNkYi52MS5QYXJ0U3RhdGUSDgoGcmVhc29uGAIgASgJEikKBXNpbmNlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxuZXh0X2F0dGVtcHQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItEBCgpNYWluU3RhdHVzEigKCmNvbm5lY3Rpb24YASABKAsyFC5vcHNkYi52MS5QYXJ0U3RhdHVzEgsKA2xzbhgCIAEoCRIqCgZsc25fYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHRpbWVsaW5lGAQgASgNEikKCHN0YW5kYnlzGAUgAygLMhcub3BzZGIudjEuU3RhbmRieVN0YXR1cxIjCgVzbG90cxgGIAMoCzIULm9wc2RiLnYxLlNsb3RTdGF0dXMiUwoNU3RhbmRieVN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBXN0YXRlGAIgASgJEhIKCnJlcGxheV9sc24YAyABKAkSEQoJbGFnX2J5dGVzGAQgASgEIlYKClNsb3RTdGF0dXMSDAoEbmFtZRgBIAEoCRIOCgZhY3RpdmUYAiABKAgSEgoKd2FsX3N0YXR1cxgDIAEoCRIWCg5yZXRhaW5lZF9ieXRlcxgEIAEoBCLvAQoLTG9jYWxTdGF0dXMSKAoKY29ubmVjdGlvbhgBIAEoCzIULm9wc2RiLnYxLlBhcnRTdGF0dXMSEwoLaW5fcmVjb3ZlcnkYAiABKAgSCwoDbHNuGAMgASgJEhAKCHRpbWVsaW5lGAQgASgNEhYKCWxhZ19ieXRlcxgFIAEoBEgAiAEBEi0KCnJlcGxheV9hZ2UYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFgoOcmVjZWl2ZXJfc3RhdGUYByABKAkSFQoNcmVwbGF5X3BhdXNlZBgIIAEoCEIMCgpfbGFnX2J5dGVzIqICCgxCdWZmZXJTdGF0dXMSKAoKY29ubmVjdGlvbhgBIAEoCzIULm9wc2RiLnYxLlBhcnRTdGF0dXMSFgoOcGVuZGluZ193cml0ZXMYAiABKAQSFgoOb3ZlcmxheV93cml0ZXMYAyABKAQSFwoPcmV0YWluZWRfd3JpdGVzGAQgASgEEg0KBWJ5dGVzGAUgASgEEi0KCm9sZGVzdF9hZ2UYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SIwoFYWxhcm0YByABKA4yFC5vcHNkYi52MS5BbGFybUxldmVsEhIKCm1heF93cml0ZXMYCCABKAQSEQoJbWF4X2J5dGVzGAkgASgEEhUKDWxhc3RfcG9zaXRpb24YCiABKAkingEKD1Byb2Nlc3NvclN0YXR1cxIjCgVzdGF0ZRgBIAEoCzIULm9wc2RiLnYxLlBhcnRTdGF0dXMSGAoQYXBwbGllZF9wb3NpdGlvbhgCIAEoCRIbChNyZXBsaWNhdGVkX3Bvc2l0aW9uGAMgASgJEhYKDmFwcGxpZWRfd3JpdGVzGAQgASgEEhcKD3JlamVjdGVkX3dyaXRlcxgFIAEoBCKLAgoRUmVwbGljYXRpb25TdGF0dXMSDAoEc2l0ZRgBIAEoCRIgCgRyb2xlGAIgASgOMhIub3BzZGIudjEuU2l0ZVJvbGUSJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiIKBG1haW4YBCABKAsyFC5vcHNkYi52MS5NYWluU3RhdHVzEiQKBWxvY2FsGAUgASgLMhUub3BzZGIudjEuTG9jYWxTdGF0dXMSJgoGYnVmZmVyGAYgASgLMhYub3BzZGIudjEuQnVmZmVyU3RhdHVzEiwKCXByb2Nlc3NvchgHIAEoCzIZLm9wc2RiLnYxLlByb2Nlc3NvclN0YXR1cyJ6ChdXYXRjaFJlcGxpY2F0aW9uUmVxdWVzdBIQCgh3cml0ZV9pZBgBIAEoCRILCgNsc24YAiABKAkSLAoJaGVhcnRiZWF0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCnVudGlsX2RvbmUYBCABKAgiwwEKGFdhdGNoUmVwbGljYXRpb25SZXNwb25zZRItCgZzdGF0dXMYASABKAsyGy5vcHNkYi52MS5SZXBsaWNhdGlvblN0YXR1c0gAEiYKBXdyaXRlGAIgASgLMhUub3BzZGIudjEuV3JpdGVTdGF0dXNIABIWCgxsc25fcmVwbGF5ZWQYAyABKAlIABIvCgloZWFydGJlYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSABCBwoFZXZlbnQqUgoIU2l0ZVJvbGUSGQoVU0lURV9ST0xFX1VOU1BFQ0lGSUVEEAASEgoOU0lURV9ST0xFX01BSU4QARIXChNTSVRFX1JPTEVfU0VDT05EQVJZEAIqngEKCVBhcnRTdGF0ZRIaChZQQVJUX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSUEFSVF9TVEFURV9SVU5OSU5HEAESEwoPUEFSVF9TVEFURV9JRExFEAISFwoTUEFSVF9TVEFURV9SRVRSWUlORxADEhYKElBBUlRfU1RBVEVfU1RBTkRCWRAEEhcKE1BBUlRfU1RBVEVfRElTQUJMRUQQBSqIAQoKQWxhcm1MZXZlbBIbChdBTEFSTV9MRVZFTF9VTlNQRUNJRklFRBAAEhQKEEFMQVJNX0xFVkVMX05PTkUQARIXChNBTEFSTV9MRVZFTF9XQVJOSU5HEAISGAoUQUxBUk1fTEVWRUxfQ1JJVElDQUwQAxIUChBBTEFSTV9MRVZFTF9GVUxMEARiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_opsdb_v1_write]);
+  fileDesc("ChpvcHNkYi92MS9yZXBsaWNhdGlvbi5wcm90bxIIb3BzZGIudjEinQEKClBhcnRTdGF0dXMSIgoFc3RhdGUYASABKA4yEy5vcHNkYi52MS5QYXJ0U3RhdGUSDgoGcmVhc29uGAIgASgJEikKBXNpbmNlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxuZXh0X2F0dGVtcHQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItEBCgpNYWluU3RhdHVzEigKCmNvbm5lY3Rpb24YASABKAsyFC5vcHNkYi52MS5QYXJ0U3RhdHVzEgsKA2xzbhgCIAEoCRIqCgZsc25fYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHRpbWVsaW5lGAQgASgNEikKCHN0YW5kYnlzGAUgAygLMhcub3BzZGIudjEuU3RhbmRieVN0YXR1cxIjCgVzbG90cxgGIAMoCzIULm9wc2RiLnYxLlNsb3RTdGF0dXMiUwoNU3RhbmRieVN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBXN0YXRlGAIgASgJEhIKCnJlcGxheV9sc24YAyABKAkSEQoJbGFnX2J5dGVzGAQgASgEIlYKClNsb3RTdGF0dXMSDAoEbmFtZRgBIAEoCRIOCgZhY3RpdmUYAiABKAgSEgoKd2FsX3N0YXR1cxgDIAEoCRIWCg5yZXRhaW5lZF9ieXRlcxgEIAEoBCLvAQoLTG9jYWxTdGF0dXMSKAoKY29ubmVjdGlvbhgBIAEoCzIULm9wc2RiLnYxLlBhcnRTdGF0dXMSEwoLaW5fcmVjb3ZlcnkYAiABKAgSCwoDbHNuGAMgASgJEhAKCHRpbWVsaW5lGAQgASgNEhYKCWxhZ19ieXRlcxgFIAEoBEgAiAEBEi0KCnJlcGxheV9hZ2UYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFgoOcmVjZWl2ZXJfc3RhdGUYByABKAkSFQoNcmVwbGF5X3BhdXNlZBgIIAEoCEIMCgpfbGFnX2J5dGVzIsQCCgxCdWZmZXJTdGF0dXMSKAoKY29ubmVjdGlvbhgBIAEoCzIULm9wc2RiLnYxLlBhcnRTdGF0dXMSFgoOcGVuZGluZ193cml0ZXMYAiABKAQSFgoOb3ZlcmxheV93cml0ZXMYAyABKAQSFwoPcmV0YWluZWRfd3JpdGVzGAQgASgEEg0KBWJ5dGVzGAUgASgEEi0KCm9sZGVzdF9hZ2UYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SIwoFYWxhcm0YByABKA4yFC5vcHNkYi52MS5BbGFybUxldmVsEhIKCm1heF93cml0ZXMYCCABKAQSEQoJbWF4X2J5dGVzGAkgASgEEhUKDWxhc3RfcG9zaXRpb24YCiABKAkSIAoEbG9zcxgLIAEoCzISLm9wc2RiLnYxLkRhdGFMb3NzIkMKCERhdGFMb3NzEiYKAmF0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdtZXNzYWdlGAIgASgJIp4BCg9Qcm9jZXNzb3JTdGF0dXMSIwoFc3RhdGUYASABKAsyFC5vcHNkYi52MS5QYXJ0U3RhdHVzEhgKEGFwcGxpZWRfcG9zaXRpb24YAiABKAkSGwoTcmVwbGljYXRlZF9wb3NpdGlvbhgDIAEoCRIWCg5hcHBsaWVkX3dyaXRlcxgEIAEoBBIXCg9yZWplY3RlZF93cml0ZXMYBSABKAQiiwIKEVJlcGxpY2F0aW9uU3RhdHVzEgwKBHNpdGUYASABKAkSIAoEcm9sZRgCIAEoDjISLm9wc2RiLnYxLlNpdGVSb2xlEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIiCgRtYWluGAQgASgLMhQub3BzZGIudjEuTWFpblN0YXR1cxIkCgVsb2NhbBgFIAEoCzIVLm9wc2RiLnYxLkxvY2FsU3RhdHVzEiYKBmJ1ZmZlchgGIAEoCzIWLm9wc2RiLnYxLkJ1ZmZlclN0YXR1cxIsCglwcm9jZXNzb3IYByABKAsyGS5vcHNkYi52MS5Qcm9jZXNzb3JTdGF0dXMiegoXV2F0Y2hSZXBsaWNhdGlvblJlcXVlc3QSEAoId3JpdGVfaWQYASABKAkSCwoDbHNuGAIgASgJEiwKCWhlYXJ0YmVhdBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhISCgp1bnRpbF9kb25lGAQgASgIIsMBChhXYXRjaFJlcGxpY2F0aW9uUmVzcG9uc2USLQoGc3RhdHVzGAEgASgLMhsub3BzZGIudjEuUmVwbGljYXRpb25TdGF0dXNIABImCgV3cml0ZRgCIAEoCzIVLm9wc2RiLnYxLldyaXRlU3RhdHVzSAASFgoMbHNuX3JlcGxheWVkGAMgASgJSAASLwoJaGVhcnRiZWF0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAQgcKBWV2ZW50KlIKCFNpdGVSb2xlEhkKFVNJVEVfUk9MRV9VTlNQRUNJRklFRBAAEhIKDlNJVEVfUk9MRV9NQUlOEAESFwoTU0lURV9ST0xFX1NFQ09OREFSWRACKrUBCglQYXJ0U3RhdGUSGgoWUEFSVF9TVEFURV9VTlNQRUNJRklFRBAAEhYKElBBUlRfU1RBVEVfUlVOTklORxABEhMKD1BBUlRfU1RBVEVfSURMRRACEhcKE1BBUlRfU1RBVEVfUkVUUllJTkcQAxIWChJQQVJUX1NUQVRFX1NUQU5EQlkQBBIXChNQQVJUX1NUQVRFX0RJU0FCTEVEEAUSFQoRUEFSVF9TVEFURV9QQVVTRUQQBiqIAQoKQWxhcm1MZXZlbBIbChdBTEFSTV9MRVZFTF9VTlNQRUNJRklFRBAAEhQKEEFMQVJNX0xFVkVMX05PTkUQARIXChNBTEFSTV9MRVZFTF9XQVJOSU5HEAISGAoUQUxBUk1fTEVWRUxfQ1JJVElDQUwQAxIUChBBTEFSTV9MRVZFTF9GVUxMEARiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_opsdb_v1_write]);
 
 /**
  * The state of one part.
@@ -343,6 +343,13 @@ export type BufferStatus = Message<"opsdb.v1.BufferStatus"> & {
    * @generated from field: string last_position = 10;
    */
   lastPosition: string;
+
+  /**
+   * Acknowledged writes were lost. Unset: no loss is known, or it was acknowledged with AdminService.AcknowledgeLoss.
+   *
+   * @generated from field: opsdb.v1.DataLoss loss = 11;
+   */
+  loss?: DataLoss | undefined;
 };
 
 /**
@@ -351,6 +358,34 @@ export type BufferStatus = Message<"opsdb.v1.BufferStatus"> & {
  */
 export const BufferStatusSchema: GenMessage<BufferStatus> = /*@__PURE__*/
   messageDesc(file_opsdb_v1_replication, 5);
+
+/**
+ * Redis came back with less than it had acknowledged: it was emptied, or restored from an older copy.
+ *
+ * @generated from message opsdb.v1.DataLoss
+ */
+export type DataLoss = Message<"opsdb.v1.DataLoss"> & {
+  /**
+   * When it was noticed.
+   *
+   * @generated from field: google.protobuf.Timestamp at = 1;
+   */
+  at?: Timestamp | undefined;
+
+  /**
+   * What is known of what is missing.
+   *
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message opsdb.v1.DataLoss.
+ * Use `create(DataLossSchema)` to create a new message.
+ */
+export const DataLossSchema: GenMessage<DataLoss> = /*@__PURE__*/
+  messageDesc(file_opsdb_v1_replication, 6);
 
 /**
  * The processor that drains the buffer.
@@ -399,7 +434,7 @@ export type ProcessorStatus = Message<"opsdb.v1.ProcessorStatus"> & {
  * Use `create(ProcessorStatusSchema)` to create a new message.
  */
 export const ProcessorStatusSchema: GenMessage<ProcessorStatus> = /*@__PURE__*/
-  messageDesc(file_opsdb_v1_replication, 6);
+  messageDesc(file_opsdb_v1_replication, 7);
 
 /**
  * The whole state of replication at a site.
@@ -462,7 +497,7 @@ export type ReplicationStatus = Message<"opsdb.v1.ReplicationStatus"> & {
  * Use `create(ReplicationStatusSchema)` to create a new message.
  */
 export const ReplicationStatusSchema: GenMessage<ReplicationStatus> = /*@__PURE__*/
-  messageDesc(file_opsdb_v1_replication, 7);
+  messageDesc(file_opsdb_v1_replication, 8);
 
 /**
  * What to watch.
@@ -504,7 +539,7 @@ export type WatchReplicationRequest = Message<"opsdb.v1.WatchReplicationRequest"
  * Use `create(WatchReplicationRequestSchema)` to create a new message.
  */
 export const WatchReplicationRequestSchema: GenMessage<WatchReplicationRequest> = /*@__PURE__*/
-  messageDesc(file_opsdb_v1_replication, 8);
+  messageDesc(file_opsdb_v1_replication, 9);
 
 /**
  * One event. A slow reader gets the newest status, never a growing queue of old ones; states of the followed
@@ -558,7 +593,7 @@ export type WatchReplicationResponse = Message<"opsdb.v1.WatchReplicationRespons
  * Use `create(WatchReplicationResponseSchema)` to create a new message.
  */
 export const WatchReplicationResponseSchema: GenMessage<WatchReplicationResponse> = /*@__PURE__*/
-  messageDesc(file_opsdb_v1_replication, 9);
+  messageDesc(file_opsdb_v1_replication, 10);
 
 /**
  * What a site does.
@@ -648,6 +683,13 @@ export const PartState = {
    * @generated from enum value: PART_STATE_DISABLED = 5;
    */
   DISABLED: 5,
+
+  /**
+   * An operator stopped it; the reason says who and why. It goes on with AdminService.ResumeDrain.
+   *
+   * @generated from enum value: PART_STATE_PAUSED = 6;
+   */
+  PAUSED: 6,
 } as const;
 
 /**

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file opsdb/v1/write.proto.
  */
 export const file_opsdb_v1_write: GenFile = /*@__PURE__*/
-  fileDesc("ChRvcHNkYi92MS93cml0ZS5wcm90bxIIb3BzZGIudjEi5QEKCE11dGF0aW9uEg0KBXRhYmxlGAEgASgJEiIKBmluc2VydBgCIAEoCzIQLm9wc2RiLnYxLkluc2VydEgAEiIKBnVwZGF0ZRgDIAEoCzIQLm9wc2RiLnYxLlVwZGF0ZUgAEiIKBnVwc2VydBgEIAEoCzIQLm9wc2RiLnYxLlVwc2VydEgAEiIKBmRlbGV0ZRgFIAEoCzIQLm9wc2RiLnYxLkRlbGV0ZUgAEi0KDXByZWNvbmRpdGlvbnMYBiADKAsyFi5vcHNkYi52MS5QcmVjb25kaXRpb25CCwoJb3BlcmF0aW9uInYKBkluc2VydBIsCgZ2YWx1ZXMYASADKAsyHC5vcHNkYi52MS5JbnNlcnQuVmFsdWVzRW50cnkaPgoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEh4KBXZhbHVlGAIgASgLMg8ub3BzZGIudjEuVmFsdWU6AjgBItsBCgZVcGRhdGUSJgoDa2V5GAEgAygLMhkub3BzZGIudjEuVXBkYXRlLktleUVudHJ5EiwKBnZhbHVlcxgCIAMoCzIcLm9wc2RiLnYxLlVwZGF0ZS5WYWx1ZXNFbnRyeRo7CghLZXlFbnRyeRILCgNrZXkYASABKAkSHgoFdmFsdWUYAiABKAsyDy5vcHNkYi52MS5WYWx1ZToCOAEaPgoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEh4KBXZhbHVlGAIgASgLMg8ub3BzZGIudjEuVmFsdWU6AjgBInYKBlVwc2VydBIsCgZ2YWx1ZXMYASADKAsyHC5vcHNkYi52MS5VcHNlcnQuVmFsdWVzRW50cnkaPgoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEh4KBXZhbHVlGAIgASgLMg8ub3BzZGIudjEuVmFsdWU6AjgBIm0KBkRlbGV0ZRImCgNrZXkYASADKAsyGS5vcHNkYi52MS5EZWxldGUuS2V5RW50cnkaOwoIS2V5RW50cnkSCwoDa2V5GAEgASgJEh4KBXZhbHVlGAIgASgLMg8ub3BzZGIudjEuVmFsdWU6AjgBImIKDFByZWNvbmRpdGlvbhIUCgpyb3dfZXhpc3RzGAEgASgISAASLwoNY29sdW1uc19lcXVhbBgCIAEoCzIWLm9wc2RiLnYxLkNvbHVtblZhbHVlc0gAQgsKCWNvbmRpdGlvbiKCAQoMQ29sdW1uVmFsdWVzEjIKBnZhbHVlcxgBIAMoCzIiLm9wc2RiLnYxLkNvbHVtblZhbHVlcy5WYWx1ZXNFbnRyeRo+CgtWYWx1ZXNFbnRyeRILCgNrZXkYASABKAkSHgoFdmFsdWUYAiABKAsyDy5vcHNkYi52MS5WYWx1ZToCOAEiYgoJUmVqZWN0aW9uEg4KBnJlYXNvbhgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEhAKCHNxbHN0YXRlGAMgASgJEhUKCG11dGF0aW9uGAQgASgNSACIAQFCCwoJX211dGF0aW9uIskBCgtXcml0ZVN0YXR1cxIQCgh3cml0ZV9pZBgBIAEoCRIjCgVzdGF0ZRgCIAEoDjIULm9wc2RiLnYxLldyaXRlU3RhdGUSDAoEc2l0ZRgDIAEoCRIQCghwb3NpdGlvbhgEIAEoCRILCgNsc24YBSABKAkSLgoKYXBwbGllZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoJcmVqZWN0aW9uGAcgASgLMhMub3BzZGIudjEuUmVqZWN0aW9uIsMBCgxXcml0ZVJlcXVlc3QSEAoId3JpdGVfaWQYASABKAkSJQoJbXV0YXRpb25zGAIgAygLMhIub3BzZGIudjEuTXV0YXRpb24SIQoEbW9kZRgDIAEoDjITLm9wc2RiLnYxLldyaXRlTW9kZRImCgh3YWl0X2ZvchgEIAEoDjIULm9wc2RiLnYxLldyaXRlU3RhdGUSLwoMd2FpdF90aW1lb3V0GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIpYBCg1Xcml0ZVJlc3BvbnNlEiUKBnN0YXR1cxgBIAEoCzIVLm9wc2RiLnYxLldyaXRlU3RhdHVzEiQKBHJvd3MYAiADKAsyFi5vcHNkYi52MS5Db2x1bW5WYWx1ZXMSDQoFdG9rZW4YAyABKAwSFgoOd2FpdF90aW1lZF9vdXQYBCABKAgSEQoJZHVwbGljYXRlGAUgASgIIiMKD0dldFdyaXRlUmVxdWVzdBIQCgh3cml0ZV9pZBgBIAEoCSI5ChBHZXRXcml0ZVJlc3BvbnNlEiUKBnN0YXR1cxgBIAEoCzIVLm9wc2RiLnYxLldyaXRlU3RhdHVzKlcKCVdyaXRlTW9kZRIaChZXUklURV9NT0RFX1VOU1BFQ0lGSUVEEAASFwoTV1JJVEVfTU9ERV9DUklUSUNBTBABEhUKEVdSSVRFX01PREVfRElSRUNUEAIqkgEKCldyaXRlU3RhdGUSGwoXV1JJVEVfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRXUklURV9TVEFURV9BQ0NFUFRFRBABEhcKE1dSSVRFX1NUQVRFX0FQUExJRUQQAhIaChZXUklURV9TVEFURV9SRVBMSUNBVEVEEAMSGAoUV1JJVEVfU1RBVEVfUkVKRUNURUQQBGIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_opsdb_v1_value]);
+  fileDesc("ChRvcHNkYi92MS93cml0ZS5wcm90bxIIb3BzZGIudjEi5QEKCE11dGF0aW9uEg0KBXRhYmxlGAEgASgJEiIKBmluc2VydBgCIAEoCzIQLm9wc2RiLnYxLkluc2VydEgAEiIKBnVwZGF0ZRgDIAEoCzIQLm9wc2RiLnYxLlVwZGF0ZUgAEiIKBnVwc2VydBgEIAEoCzIQLm9wc2RiLnYxLlVwc2VydEgAEiIKBmRlbGV0ZRgFIAEoCzIQLm9wc2RiLnYxLkRlbGV0ZUgAEi0KDXByZWNvbmRpdGlvbnMYBiADKAsyFi5vcHNkYi52MS5QcmVjb25kaXRpb25CCwoJb3BlcmF0aW9uInYKBkluc2VydBIsCgZ2YWx1ZXMYASADKAsyHC5vcHNkYi52MS5JbnNlcnQuVmFsdWVzRW50cnkaPgoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEh4KBXZhbHVlGAIgASgLMg8ub3BzZGIudjEuVmFsdWU6AjgBItsBCgZVcGRhdGUSJgoDa2V5GAEgAygLMhkub3BzZGIudjEuVXBkYXRlLktleUVudHJ5EiwKBnZhbHVlcxgCIAMoCzIcLm9wc2RiLnYxLlVwZGF0ZS5WYWx1ZXNFbnRyeRo7CghLZXlFbnRyeRILCgNrZXkYASABKAkSHgoFdmFsdWUYAiABKAsyDy5vcHNkYi52MS5WYWx1ZToCOAEaPgoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEh4KBXZhbHVlGAIgASgLMg8ub3BzZGIudjEuVmFsdWU6AjgBInYKBlVwc2VydBIsCgZ2YWx1ZXMYASADKAsyHC5vcHNkYi52MS5VcHNlcnQuVmFsdWVzRW50cnkaPgoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEh4KBXZhbHVlGAIgASgLMg8ub3BzZGIudjEuVmFsdWU6AjgBIm0KBkRlbGV0ZRImCgNrZXkYASADKAsyGS5vcHNkYi52MS5EZWxldGUuS2V5RW50cnkaOwoIS2V5RW50cnkSCwoDa2V5GAEgASgJEh4KBXZhbHVlGAIgASgLMg8ub3BzZGIudjEuVmFsdWU6AjgBImIKDFByZWNvbmRpdGlvbhIUCgpyb3dfZXhpc3RzGAEgASgISAASLwoNY29sdW1uc19lcXVhbBgCIAEoCzIWLm9wc2RiLnYxLkNvbHVtblZhbHVlc0gAQgsKCWNvbmRpdGlvbiKCAQoMQ29sdW1uVmFsdWVzEjIKBnZhbHVlcxgBIAMoCzIiLm9wc2RiLnYxLkNvbHVtblZhbHVlcy5WYWx1ZXNFbnRyeRo+CgtWYWx1ZXNFbnRyeRILCgNrZXkYASABKAkSHgoFdmFsdWUYAiABKAsyDy5vcHNkYi52MS5WYWx1ZToCOAEiYgoJUmVqZWN0aW9uEg4KBnJlYXNvbhgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEhAKCHNxbHN0YXRlGAMgASgJEhUKCG11dGF0aW9uGAQgASgNSACIAQFCCwoJX211dGF0aW9uIskBCgtXcml0ZVN0YXR1cxIQCgh3cml0ZV9pZBgBIAEoCRIjCgVzdGF0ZRgCIAEoDjIULm9wc2RiLnYxLldyaXRlU3RhdGUSDAoEc2l0ZRgDIAEoCRIQCghwb3NpdGlvbhgEIAEoCRILCgNsc24YBSABKAkSLgoKYXBwbGllZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoJcmVqZWN0aW9uGAcgASgLMhMub3BzZGIudjEuUmVqZWN0aW9uIsMBCgxXcml0ZVJlcXVlc3QSEAoId3JpdGVfaWQYASABKAkSJQoJbXV0YXRpb25zGAIgAygLMhIub3BzZGIudjEuTXV0YXRpb24SIQoEbW9kZRgDIAEoDjITLm9wc2RiLnYxLldyaXRlTW9kZRImCgh3YWl0X2ZvchgEIAEoDjIULm9wc2RiLnYxLldyaXRlU3RhdGUSLwoMd2FpdF90aW1lb3V0GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIpYBCg1Xcml0ZVJlc3BvbnNlEiUKBnN0YXR1cxgBIAEoCzIVLm9wc2RiLnYxLldyaXRlU3RhdHVzEiQKBHJvd3MYAiADKAsyFi5vcHNkYi52MS5Db2x1bW5WYWx1ZXMSDQoFdG9rZW4YAyABKAwSFgoOd2FpdF90aW1lZF9vdXQYBCABKAgSEQoJZHVwbGljYXRlGAUgASgIIiMKD0dldFdyaXRlUmVxdWVzdBIQCgh3cml0ZV9pZBgBIAEoCSI5ChBHZXRXcml0ZVJlc3BvbnNlEiUKBnN0YXR1cxgBIAEoCzIVLm9wc2RiLnYxLldyaXRlU3RhdHVzIpcBChJXYXRjaFdyaXRlc1JlcXVlc3QSJAoGcmVwb3J0GAEgASgOMhQub3BzZGIudjEuV3JpdGVTdGF0ZRIWCg5hZnRlcl9wb3NpdGlvbhgCIAEoCRIVCg1yZWplY3RlZF9vbmx5GAMgASgIEiwKCWhlYXJ0YmVhdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJ3ChNXYXRjaFdyaXRlc1Jlc3BvbnNlEiYKBXdyaXRlGAEgASgLMhUub3BzZGIudjEuV3JpdGVTdGF0dXNIABIvCgloZWFydGJlYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSABCBwoFZXZlbnQqVwoJV3JpdGVNb2RlEhoKFldSSVRFX01PREVfVU5TUEVDSUZJRUQQABIXChNXUklURV9NT0RFX0NSSVRJQ0FMEAESFQoRV1JJVEVfTU9ERV9ESVJFQ1QQAiqSAQoKV3JpdGVTdGF0ZRIbChdXUklURV9TVEFURV9VTlNQRUNJRklFRBAAEhgKFFdSSVRFX1NUQVRFX0FDQ0VQVEVEEAESFwoTV1JJVEVfU1RBVEVfQVBQTElFRBACEhoKFldSSVRFX1NUQVRFX1JFUExJQ0FURUQQAxIYChRXUklURV9TVEFURV9SRUpFQ1RFRBAEYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_opsdb_v1_value]);
 
 /**
  * One change of one row. The row is addressed by its table's primary key.
@@ -483,6 +483,87 @@ export type GetWriteResponse = Message<"opsdb.v1.GetWriteResponse"> & {
  */
 export const GetWriteResponseSchema: GenMessage<GetWriteResponse> = /*@__PURE__*/
   messageDesc(file_opsdb_v1_write, 12);
+
+/**
+ * Which outcomes to stream.
+ *
+ * @generated from message opsdb.v1.WatchWritesRequest
+ */
+export type WatchWritesRequest = Message<"opsdb.v1.WatchWritesRequest"> & {
+  /**
+   * How far a write must be to be told: APPLIED or REPLICATED. Rejected writes are told in any case. Unset: REPLICATED.
+   *
+   * @generated from field: opsdb.v1.WriteState report = 1;
+   */
+  report: WriteState;
+
+  /**
+   * Only writes after this position, for going on where another watch ended. Unset: those accepted from now on.
+   * A position whose followers have left the buffer: FAILED_PRECONDITION with POSITION_FORGOTTEN.
+   *
+   * @generated from field: string after_position = 2;
+   */
+  afterPosition: string;
+
+  /**
+   * Only writes that were rejected. Unset: all.
+   *
+   * @generated from field: bool rejected_only = 3;
+   */
+  rejectedOnly: boolean;
+
+  /**
+   * Time between heartbeats. Unset: 10 s. At least 0.1 s.
+   *
+   * @generated from field: google.protobuf.Duration heartbeat = 4;
+   */
+  heartbeat?: Duration | undefined;
+};
+
+/**
+ * Describes the message opsdb.v1.WatchWritesRequest.
+ * Use `create(WatchWritesRequestSchema)` to create a new message.
+ */
+export const WatchWritesRequestSchema: GenMessage<WatchWritesRequest> = /*@__PURE__*/
+  messageDesc(file_opsdb_v1_write, 13);
+
+/**
+ * One event. Every write is told once, in the order of the positions, and none is left out. A reader that is so slow
+ * that writes leave the buffer before their turn gets POSITION_FORGOTTEN.
+ *
+ * @generated from message opsdb.v1.WatchWritesResponse
+ */
+export type WatchWritesResponse = Message<"opsdb.v1.WatchWritesResponse"> & {
+  /**
+   * The event. Always set.
+   *
+   * @generated from oneof opsdb.v1.WatchWritesResponse.event
+   */
+  event: {
+    /**
+     * The write is as far as asked, or was rejected.
+     *
+     * @generated from field: opsdb.v1.WriteStatus write = 1;
+     */
+    value: WriteStatus;
+    case: "write";
+  } | {
+    /**
+     * Nothing was told for the time between heartbeats.
+     *
+     * @generated from field: google.protobuf.Timestamp heartbeat = 2;
+     */
+    value: Timestamp;
+    case: "heartbeat";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message opsdb.v1.WatchWritesResponse.
+ * Use `create(WatchWritesResponseSchema)` to create a new message.
+ */
+export const WatchWritesResponseSchema: GenMessage<WatchWritesResponse> = /*@__PURE__*/
+  messageDesc(file_opsdb_v1_write, 14);
 
 /**
  * Where a write goes first.

@@ -4,14 +4,14 @@
 
 import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { GetWriteRequestSchema, GetWriteResponseSchema, WriteRequestSchema, WriteResponseSchema } from "./write_pb.ts";
+import type { GetWriteRequestSchema, GetWriteResponseSchema, WatchWritesRequestSchema, WatchWritesResponseSchema, WriteRequestSchema, WriteResponseSchema } from "./write_pb.ts";
 import { file_opsdb_v1_write } from "./write_pb.ts";
 
 /**
  * Describes the file opsdb/v1/write_service.proto.
  */
 export const file_opsdb_v1_write_service: GenFile = /*@__PURE__*/
-  fileDesc("ChxvcHNkYi92MS93cml0ZV9zZXJ2aWNlLnByb3RvEghvcHNkYi52MTKPAQoMV3JpdGVTZXJ2aWNlEjoKBVdyaXRlEhYub3BzZGIudjEuV3JpdGVSZXF1ZXN0Ghcub3BzZGIudjEuV3JpdGVSZXNwb25zZSIAEkMKCEdldFdyaXRlEhkub3BzZGIudjEuR2V0V3JpdGVSZXF1ZXN0Ghoub3BzZGIudjEuR2V0V3JpdGVSZXNwb25zZSIAYgZwcm90bzM", [file_opsdb_v1_write]);
+  fileDesc("ChxvcHNkYi92MS93cml0ZV9zZXJ2aWNlLnByb3RvEghvcHNkYi52MTLfAQoMV3JpdGVTZXJ2aWNlEjoKBVdyaXRlEhYub3BzZGIudjEuV3JpdGVSZXF1ZXN0Ghcub3BzZGIudjEuV3JpdGVSZXNwb25zZSIAEkMKCEdldFdyaXRlEhkub3BzZGIudjEuR2V0V3JpdGVSZXF1ZXN0Ghoub3BzZGIudjEuR2V0V3JpdGVSZXNwb25zZSIAEk4KC1dhdGNoV3JpdGVzEhwub3BzZGIudjEuV2F0Y2hXcml0ZXNSZXF1ZXN0Gh0ub3BzZGIudjEuV2F0Y2hXcml0ZXNSZXNwb25zZSIAMAFiBnByb3RvMw", [file_opsdb_v1_write]);
 
 /**
  * Writing. Serving means that critical writes are accepted.
@@ -38,6 +38,17 @@ export const WriteService: GenService<{
     methodKind: "unary";
     input: typeof GetWriteRequestSchema;
     output: typeof GetWriteResponseSchema;
+  },
+  /**
+   * Streams the outcome of each of the site's writes, in the order of their positions. Secondary sites only: at the
+   * main site FAILED_PRECONDITION with NO_BUFFER.
+   *
+   * @generated from rpc opsdb.v1.WriteService.WatchWrites
+   */
+  watchWrites: {
+    methodKind: "server_streaming";
+    input: typeof WatchWritesRequestSchema;
+    output: typeof WatchWritesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_opsdb_v1_write_service, 0);

@@ -1,0 +1,37 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "../../gen/ts/google/rpc/error_details_pb.ts";
+import { exitCode } from "./exit-code.ts";
+
+/** What to do about a refusal, where its message does not say it already. */
+const advice: Record<string, string> = {
+  NO_BUFFER: "name a server of a secondary site with --server",
+  NOT_REJECTED: "see how far it is with: opsdb writes get ID",
+  ALREADY_RESOLVED: "see what was done with: opsdb writes rejected --all",
+  WRITE_NOT_FOUND: "list rejected writes with: opsdb writes rejected",
+  TABLE_NOT_FOUND: "mend the schema on the main database, then try again",
+  COLUMN_NOT_FOUND: "mend the schema on the main database, then try again",
+  ROW_EXISTS: "mend the row on the main database, or discard the write",
+  ROW_NOT_FOUND: "mend the row on the main database, or discard the write",
+};
+
+/** An error of a call in one sentence with what to do, and the exit code that goes with it. */
+export function describeCallError(thrown: unknown, server: string): { message: string; code: number } {
+  const error = ConnectError.from(thrown);
+  const reason = error.findDetails(ErrorInfoSchema).find(({ domain }) => domain === "opsdb.v1")?.reason;
+  if (reason === undefined && error.code === Code.Unavailable)
+    return {
+      message: `no server can be reached at ${server} (${error.rawMessage}); name another with --server or OPSDB_SERVER`,
+      code: exitCode.failure,
+    };
+  if (reason === undefined && error.code === Code.Unimplemented)
+    return {
+      message: `the server at ${server} does not know this call; it is older than this program`,
+      code: exitCode.failure,
+    };
+  const passing = [Code.Unavailable, Code.DeadlineExceeded, Code.Internal].includes(error.code);
+  const what = advice[reason ?? ""] ?? (error.code === Code.Unavailable ? "try again in a moment" : undefined);
+  return {
+    message: `${error.rawMessage} (${reason ?? Code[error.code]})${what === undefined ? "" : `; ${what}`}`,
+    code: reason === undefined || passing ? exitCode.failure : exitCode.refused,
+  };
+}
