@@ -45,6 +45,11 @@ export interface Mutation {
    * defaults for a new row.
    */
   setColumns?: string[];
+  /**
+   * Insert and upsert: columns outside the key that the client left out and that were filled in. Where main has dropped one
+   * of them meanwhile, the write arrives without it.
+   */
+  filled?: string[];
   preconditions: Precondition[];
 }
 
@@ -57,6 +62,11 @@ export interface Write {
   writeId: string;
   payloadHash: Uint8Array;
   mutations: Mutation[];
+  /**
+   * The client chose the id, and when the write was accepted nobody could be asked whether it is in the ledger already: it
+   * may be a repetition of a write that has come home and left the buffer.
+   */
+  idUnchecked?: true;
 }
 
 /** Why main refused a write for good. */

@@ -164,7 +164,7 @@ export class BufferedWrites {
     if (!entry) return undefined;
     const { mutations } = entry.write;
     // What a rejected write would have made or removed it did not; what was there before it is not known any more.
-    if (entry.state === "REJECTED" || isConditional(mutations)) return "unknown";
+    if (entry.state === "REJECTED" || isConditional(entry.write)) return "unknown";
     const last = mutations.findLast(
       (m) => m.operation !== "update" && m.table === table && JSON.stringify(m.key) === row,
     );
@@ -280,10 +280,10 @@ export class BufferedWrites {
     entry.rejection = undefined;
   }
 
-  /** A write with preconditions may do nothing, and an update proves nothing: neither says whether a row exists. */
+  /** A write that may do nothing, and an update proves nothing: neither says whether a row exists. */
   #recordRows(entry: Entry): void {
     const { mutations } = entry.write;
-    const conditional = isConditional(mutations);
+    const conditional = isConditional(entry.write);
     for (const { table, key, operation } of mutations) {
       if (operation === "update" && !conditional) continue;
       let rows = this.#rows.get(table);
@@ -315,6 +315,7 @@ export class BufferedWrites {
   }
 }
 
-function isConditional(mutations: readonly Mutation[]): boolean {
-  return mutations.some(({ preconditions }) => preconditions.length > 0);
+/** It may do nothing: a precondition fails, or it was applied before under the same id. */
+function isConditional({ mutations, idUnchecked }: Write): boolean {
+  return idUnchecked === true || mutations.some(({ preconditions }) => preconditions.length > 0);
 }

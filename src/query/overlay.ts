@@ -10,8 +10,18 @@ export type RowText = readonly TextValue[] | null;
 /** Reads rows of the snapshot by their keys. Answers them in the order of the keys. */
 export type ReadRows = (table: Table, keys: readonly (readonly TextValue[])[]) => Promise<RowText[]>;
 
+/** Which of the write ids have a ledger row in the snapshot. */
+export type ReadKnown = (writeIds: readonly string[]) => Promise<ReadonlySet<string>>;
+
 /** Whether PostgreSQL holds two texts for the same value of a type ("1.0" and "1.00" of numeric). */
 export type SameValue = (type: ColumnType, left: string, right: string) => Promise<boolean>;
+
+/** What the overlay asks of the snapshot that it is for. */
+export interface OverlaidSnapshot {
+  readRows: ReadRows;
+  readKnown: ReadKnown;
+  sameValue: SameValue;
+}
 
 interface OverlaidRow {
   key: readonly TextValue[];
@@ -57,8 +67,8 @@ export class Overlay {
   }
 
   /** Takes in the writes that it does not have yet; they must follow each other in the site's order. */
-  async grow(pending: readonly BufferedWrite[], readRows: ReadRows, sameValue: SameValue): Promise<void> {
-    const grown = this.#growing.catch(() => {}).then(() => this.#grow(pending, readRows, sameValue));
+  async grow(pending: readonly BufferedWrite[], snapshot: OverlaidSnapshot): Promise<void> {
+    const grown = this.#growing.catch(() => {}).then(() => this.#grow(pending, snapshot));
     this.#growing = grown;
     await grown;
   }
@@ -74,15 +84,19 @@ export class Overlay {
     return overlaid;
   }
 
-  async #grow(pending: readonly BufferedWrite[], readRows: ReadRows, sameValue: SameValue): Promise<void> {
+  async #grow(pending: readonly BufferedWrite[], snapshot: OverlaidSnapshot): Promise<void> {
     const writes = pending.filter(({ position }) => position > this.#upTo);
     const last = writes.at(-1);
     if (!last) return;
-    const effective = writes.filter(({ state, duplicateOf }) => state !== "REJECTED" && duplicateOf === undefined);
-    await this.#readBase(effective, readRows);
+    const open = writes.filter(({ state, duplicateOf }) => state !== "REJECTED" && duplicateOf === undefined);
+    // A write that was sent again after it had left the buffer is in the snapshot: its old values must not cover newer ones.
+    const unchecked = open.filter(({ write }) => write.idUnchecked).map(({ writeId }) => writeId);
+    const known = unchecked.length === 0 ? undefined : await snapshot.readKnown(unchecked);
+    const effective = known ? open.filter(({ writeId }) => !known.has(writeId)) : open;
+    await this.#readBase(effective, snapshot.readRows);
     for (const [i, { position, write }] of effective.entries()) {
       if (i % 2_000 === 1_999) await setImmediate(); // many writes must not hold up everything else
-      if (await this.#apply(write.mutations, sameValue)) this.#merged += 1;
+      if (await this.#apply(write.mutations, snapshot.sameValue)) this.#merged += 1;
       this.#upTo = position; // each at once: what fails in between must not be applied again
     }
     this.#upTo = last.position;

@@ -92,7 +92,7 @@ export class TableReader {
       );
     if (!touched || !this.#pending.firstAfter(snapshot.cursor)) return undefined;
     const overlay = this.#kept(snapshot, catalog, this.#pending.rejections);
-    await overlay.grow(this.#pending.after(overlay.upTo), snapshot.readRows, snapshot.sameValue);
+    await overlay.grow(this.#pending.after(overlay.upTo), snapshot);
     return overlay;
   }
 

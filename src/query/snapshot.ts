@@ -5,16 +5,17 @@ import { aborted } from "../lib/abort.ts";
 import { type Lsn, parseLsn } from "../lsn.ts";
 import { type Position, parsePosition, START } from "../position.ts";
 import type { Statement } from "../postgres/connection.ts";
+import { parseLedgerRow, readLedger } from "../postgres/ledger.ts";
 import { connectClient, rowsOf } from "../postgres/use-client.ts";
 import type { TextValue } from "../value.ts";
-import type { ReadRows, SameValue } from "./overlay.ts";
+import type { OverlaidSnapshot, ReadKnown, ReadRows, SameValue } from "./overlay.ts";
 import { rowsByKeySql, type TableStatement } from "./table-sql.ts";
 
 /**
  * One read-only snapshot of a database, on a connection of its own. Aborting the signal drops the connection; disposing
  * gives it back where the reading ended by itself.
  */
-export class Snapshot implements AsyncDisposable {
+export class Snapshot implements AsyncDisposable, OverlaidSnapshot {
   readonly #client: pg.PoolClient;
   readonly #signal: AbortSignal;
   readonly #drop: () => void;
@@ -62,6 +63,11 @@ export class Snapshot implements AsyncDisposable {
     const rows = await this.#query(rowsByKeySql(table, keys));
     const found = new Map(rows.map(([n, ...row]) => [Number(n), row]));
     return keys.map((_, i) => found.get(i + 1) ?? null);
+  };
+
+  readonly readKnown: ReadKnown = async (writeIds) => {
+    const rows = await this.#query(readLedger(writeIds));
+    return new Set(rows.map((row) => parseLedgerRow(row).writeId));
   };
 
   readonly sameValue: SameValue = async (type, left, right) => {

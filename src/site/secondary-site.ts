@@ -364,7 +364,7 @@ export class SecondarySite implements Site {
     const looks = this.#tracker.state.version;
     // One check that was not answered is enough until the tracker has seen the replica answer again.
     if (this.#tracker.part.status.state !== "RUNNING" || looks === this.#unansweredSince)
-      return { write, known: false };
+      return { write: unasked(requested, write), known: false };
     const catalog = this.catalog();
     try {
       if (unchecked.length > 0)
@@ -383,7 +383,7 @@ export class SecondarySite implements Site {
       // The replica cannot be asked: the in-memory checks have to do (G7), and main has the last word.
       this.#unansweredSince = looks;
       this.#logger.warn({ error }, "writes are accepted without asking the replica");
-      return { write, known: false };
+      return { write: unasked(requested, write), known: false };
     }
   }
 
@@ -563,4 +563,9 @@ export class SecondarySite implements Site {
   #readHealth(): Record<"write" | "query" | "replication", Health> {
     return secondaryHealth(this.#buffer, this.#tracker.part.status, this.#catalog.catalog.value !== undefined);
   }
+}
+
+/** Accepted without asking the ledger for its id. */
+function unasked(requested: RequestedWrite, write: Write): Write {
+  return requested.fresh ? write : { ...write, idUnchecked: true };
 }
