@@ -418,21 +418,21 @@ export class Processor {
     const decisions = batch.decides ? answers.map(({ rows }) => parseDecision(rows[0] ?? [])) : [];
     if (decisions.some(({ known, row }) => !known && row.rejection)) failpoint("rejection-stored");
     const { writes } = this.#options.buffer;
-    let applied = batch.entries.length;
+    const settled = new Set<BufferedWrite>();
     for (const [i, { known, row }] of decisions.entries()) {
       const entry = batch.decides?.[i];
       if (!entry || (!known && !row.rejection)) continue;
-      applied -= 1;
+      settled.add(entry);
       settle(writes, entry, row);
       if (!known) this.#rejected(batch, entry);
     }
     for (const entry of batch.entries) {
-      if (entry.state !== "ACCEPTED") continue; // decided above, or the replica may have shown it already
-      entry.state = "APPLIED";
+      if (settled.has(entry)) continue;
+      if (entry.state === "ACCEPTED") entry.state = "APPLIED"; // else the replica has shown it already
       entry.lsn = lsn;
       entry.appliedAt = at;
     }
-    this.#appliedWrites += applied;
+    this.#appliedWrites += batch.entries.length - settled.size;
     this.#batchWrites = Math.min(this.#options.batchWrites, this.#batchWrites * 2);
     this.#moveCursor(batchEnd(batch));
   }
