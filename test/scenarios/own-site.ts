@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { toJson } from "@bufbuild/protobuf";
 import { Redis } from "ioredis";
 import { text } from "../../demo/values.ts";
-import { type ReplicationStatus, ReplicationStatusSchema } from "../../gen/ts/opsdb/v1/replication_pb.ts";
+import { PartState, type ReplicationStatus, ReplicationStatusSchema } from "../../gen/ts/opsdb/v1/replication_pb.ts";
 import { equals, SiteCaller } from "../e2e/site-caller.ts";
 import type { ApiServer } from "../support/api-server.ts";
 import { removeAtEnd } from "../support/janitor.ts";
@@ -90,8 +90,12 @@ export class OwnSite implements AsyncDisposable {
 
   /** Resolves when every server says that nothing is on its way any more. */
   async drained(): Promise<void> {
+    // While a server still reads the stream it knows of nothing that is on its way.
     for (const caller of this.callers)
-      await caller.statusUntil(({ buffer }) => buffer?.pendingWrites === 0n && buffer.overlayWrites === 0n);
+      await caller.statusUntil(
+        ({ buffer }) =>
+          buffer?.connection?.state === PartState.RUNNING && buffer.pendingWrites === 0n && buffer.overlayWrites === 0n,
+      );
   }
 
   /** One value of a server's metrics; undefined where it has no such line. */

@@ -137,6 +137,7 @@ async function runBuffer(redis: RedisServer): Promise<RunningBuffer> {
     (refusal) => refusal === undefined,
     { what: "that the buffer accepts writes" },
   );
+  await buffer.complete.until((complete) => complete, AbortSignal.timeout(10_000));
   return {
     buffer,
     redis,
