@@ -45,6 +45,11 @@ export interface Mutation {
    * defaults for a new row.
    */
   setColumns?: string[];
+  /**
+   * Insert and upsert: columns outside the key that the client left out and that were filled in. Where main has dropped one
+   * of them meanwhile, the write arrives without it.
+   */
+  filled?: string[];
   preconditions: Precondition[];
 }
 

@@ -2,9 +2,12 @@ import type { TextValue } from "../value.ts";
 import type { Mutation, Operation, Precondition, Write } from "../write.ts";
 
 // Version 1 of the payload in the stream: JSON of [version, hash as base64, mutations], each mutation
-// [table, operation letter, key, columns, values, set columns or 0, preconditions or 0]. Short, because a night of them
-// waits in memory; JSON, because an operator can read it with redis-cli.
-type EncodedMutation = [string, string, TextValue[], string[], TextValue[], string[] | 0, Precondition[] | 0];
+// [table, operation letter, key, columns, values, set columns or 0, preconditions or 0, filled columns where there are any].
+// Short, because a night of them waits in memory; JSON, because an operator can read it with redis-cli.
+type EncodedMutation = [
+  ...[string, string, TextValue[], string[], TextValue[], string[] | 0, Precondition[] | 0],
+  filled?: string[],
+];
 type Encoded = [1, string, EncodedMutation[]];
 
 const letters: Record<Operation, string> = { insert: "i", update: "u", upsert: "s", delete: "d" };
@@ -15,15 +18,18 @@ export function encodeWrite(write: Write): string {
   const encoded: Encoded = [
     1,
     Buffer.from(write.payloadHash).toString("base64"),
-    write.mutations.map((m) => [
-      m.table,
-      letters[m.operation],
-      m.key,
-      m.columns,
-      m.values,
-      m.setColumns ?? 0,
-      m.preconditions.length === 0 ? 0 : m.preconditions,
-    ]),
+    write.mutations.map(
+      (m): EncodedMutation => [
+        m.table,
+        letters[m.operation],
+        m.key,
+        m.columns,
+        m.values,
+        m.setColumns ?? 0,
+        m.preconditions.length === 0 ? 0 : m.preconditions,
+        ...(m.filled === undefined ? ([] as const) : ([m.filled] as const)),
+      ],
+    ),
   ];
   return JSON.stringify(encoded);
 }
@@ -36,7 +42,7 @@ export function decodeWrite(writeId: string, payload: string): Write {
   return {
     writeId,
     payloadHash: Buffer.from(hash, "base64"),
-    mutations: mutations.map(([table, letter, key, columns, values, setColumns, preconditions]): Mutation => {
+    mutations: mutations.map(([table, letter, key, columns, values, setColumns, preconditions, filled]): Mutation => {
       const operation = operations.get(letter);
       if (!operation) throw new RangeError(`write ${writeId} has an unknown operation ${letter}`);
       return {
@@ -46,6 +52,7 @@ export function decodeWrite(writeId: string, payload: string): Write {
         columns,
         values,
         ...(setColumns === 0 ? {} : { setColumns }),
+        ...(filled === undefined ? {} : { filled }),
         preconditions: preconditions === 0 ? [] : preconditions,
       };
     }),

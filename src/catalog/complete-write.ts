@@ -100,6 +100,7 @@ class MutationCompleter {
       const value = given.has(column.name) ? given.get(column.name) : this.#missing(column, path);
       if (value !== undefined) values.set(column.name, value);
     }
+    const filled = [...values.keys()].filter((name) => !given.has(name) && !this.#table.primaryKey.includes(name));
     return {
       table: this.#table.id,
       operation,
@@ -107,6 +108,7 @@ class MutationCompleter {
       columns: [...values.keys()],
       values: [...values.values()],
       ...(operation === "upsert" ? { setColumns: this.#setColumns(given) } : {}),
+      ...(filled.length > 0 ? { filled } : {}),
       preconditions: [],
     };
   }

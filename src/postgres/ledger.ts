@@ -1,14 +1,14 @@
 import { formatPosition, type Position, parsePosition } from "../position.ts";
 import type { Rejection, Write } from "../write.ts";
 import type { Statement } from "./connection.ts";
-import { errorRules } from "./sqlstate.ts";
+import { errorRules, errorRulesOfOlder } from "./sqlstate.ts";
 
 /** The statements on opsdb.ledger and opsdb.cursor: one function each. */
 
 /** What parseLedgerRow reads, in its order. */
 const columns = ["write_id", "site", "position", "payload_hash", "outcome", "error", "applied_at"];
 
-const rules = JSON.stringify(errorRules);
+const [rules, rulesOfOlder] = [JSON.stringify(errorRules), JSON.stringify(errorRulesOfOlder)];
 
 /** Makes the caller the one processor of the site: later transactions of any other fail. Answers (position, token). */
 export function takeCursor(site: string): Statement {
@@ -49,8 +49,11 @@ export function insertApplied(
 
 /** What the main database is to do about one write. */
 export type Attempt =
-  /** To try the statements, each of which finds its values in $1, a jsonb array. */
-  | { statements: readonly { text: string; values: readonly unknown[]; mutation: number }[] }
+  /**
+   * To try the statements, each of which finds its values in $1, a jsonb array. Where they are not `byMain`, made by main's
+   * own catalog, an error that says that the schema is another one does not reject the write, but fails.
+   */
+  | { statements: readonly { text: string; values: readonly unknown[]; mutation: number }[]; byMain: boolean }
   /** To reject it for this. */
   | { refusal: Rejection };
 
@@ -71,7 +74,7 @@ export function decideWrite(site: string, position: Position, write: Write, atte
       JSON.stringify(write.mutations),
       "statements" in attempt ? JSON.stringify(attempt.statements) : null,
       "refusal" in attempt ? JSON.stringify(attempt.refusal) : null,
-      rules,
+      "statements" in attempt && !attempt.byMain ? rulesOfOlder : rules,
     ],
   };
 }

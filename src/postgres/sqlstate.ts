@@ -20,6 +20,15 @@ export function sqlstateOf(error: unknown): string | undefined {
 const transient = /^(25|26|28|3D|40|53|55|57014|58|F0|XX|OD001|42501)/;
 const unknown = /^(08|57P)/;
 
+// A table, column, type, function or operator that is not there, or a value of another type: what a statement meets that was
+// made for another schema.
+const schema = /^(42P01|42703|42704|42804|42846|42883|3F)/;
+
+/** Whether the error may say no more than that the schema is another one than the statement was made for. */
+export function saysOtherSchema(error: unknown): boolean {
+  return schema.test(sqlstateOf(error) ?? "");
+}
+
 export function classify(error: unknown): ErrorClass {
   const code = sqlstateOf(error);
   if (code === undefined) return "unknown";
@@ -46,6 +55,9 @@ const reasonsByState: Record<string, Reason> = {
 
 /** The same table for the main database, where it decides a write (sql/002_decide_write.sql). */
 export const errorRules = { retried: `${unknown.source}|${transient.source}`, reasons: reasonsByState };
+
+/** For a write whose statements were made by a catalog that may be older than main's: that must not be its fault. */
+export const errorRulesOfOlder = { ...errorRules, retried: `${errorRules.retried}|${schema.source}` };
 
 /** The reason of a permanent error, as in the proto's ErrorReason. */
 function reasonOf(error: unknown): Reason {

@@ -5,6 +5,7 @@ import type { Position } from "../position.ts";
 import type { PipelinedConnection, Statement, StatementResult } from "../postgres/connection.ts";
 import { advanceCursor, decideWrite, insertApplied } from "../postgres/ledger.ts";
 import type { Rejection } from "../write.ts";
+import type { Effects } from "./catalog-choice.ts";
 import type { EffectStatement } from "./effects.ts";
 
 /** Which processor, of which site, applies. */
@@ -24,6 +25,8 @@ export interface Batch {
    * whole or not at all.
    */
   decides?: readonly BufferedWrite[];
+  /** Some of the statements were made by the site's catalog: an error may say no more than that it is older than main's. */
+  provisional?: boolean;
   statements: readonly Statement[];
 }
 
@@ -65,19 +68,22 @@ export function applyBatch(
 export function decideBatch(
   site: string,
   from: Position,
-  attempts: ReadonlyMap<BufferedWrite, readonly EffectStatement[] | Rejection>,
+  attempts: ReadonlyMap<BufferedWrite, Effects | Rejection>,
 ): Batch {
   const decides = [...attempts].filter(([{ duplicateOf }]) => duplicateOf === undefined);
   return {
     from,
     entries: [...attempts.keys()],
     decides: decides.map(([entry]) => entry),
+    provisional: decides.some(([, attempt]) => "statements" in attempt && !attempt.byMain),
     statements: decides.map(([{ position, write }, attempt]) =>
       decideWrite(
         site,
         position,
         write,
-        "reason" in attempt ? { refusal: attempt } : { statements: attempt.map(withOneParameter) },
+        "reason" in attempt
+          ? { refusal: attempt }
+          : { statements: attempt.statements.map(withOneParameter), byMain: attempt.byMain },
       ),
     ),
   };

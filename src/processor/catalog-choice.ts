@@ -16,6 +16,13 @@ export interface CatalogChoiceOptions {
   writes: BufferedWrites;
 }
 
+/** Writes as statements. */
+export interface Effects {
+  statements: readonly EffectStatement[];
+  /** Main's own catalog made them, as it was after the writes: what main says of them is the last word. */
+  byMain: boolean;
+}
+
 /**
  * The catalog by which writes become statements: the site's, or main's own where that does not fit. The site's follows
  * the replica and may be older than a write. So only main's may speak against one, and only as it was after the write.
@@ -23,17 +30,33 @@ export interface CatalogChoiceOptions {
 export class CatalogChoice {
   readonly #options: CatalogChoiceOptions;
   #main: { catalog: Catalog; covers: Position; until: number } | undefined;
+  /** The site's catalog that main's schema turned out not to be. */
+  #outdated: Catalog | undefined;
 
   constructor(options: CatalogChoiceOptions) {
     this.#options = options;
   }
 
   /** The statements of the entries; or what the newest catalog known says against them. */
-  effects(entries: readonly BufferedWrite[]): EffectStatement[] | OpsDbError {
+  effects(entries: readonly BufferedWrite[]): Effects | OpsDbError {
     const local = this.#options.local();
     if (!local) throw new Error("the catalog has not been read yet");
-    const byLocal = effectsBy(local, entries);
-    return byLocal instanceof OpsDbError && this.#main ? effectsBy(this.#main.catalog, entries) : byLocal;
+    if (local !== this.#outdated) {
+      const statements = effectsBy(local, entries);
+      if (!(statements instanceof OpsDbError)) return { statements, byMain: false };
+      if (!this.#main) return statements;
+    }
+    if (!this.#main) return new OpsDbError("TABLE_NOT_FOUND", "main's schema is another one than the site knows");
+    const statements = effectsBy(this.#main.catalog, entries);
+    const last = entries.at(-1);
+    if (statements instanceof OpsDbError) return statements;
+    return { statements, byMain: last !== undefined && this.decides(last) };
+  }
+
+  /** Main has refused statements because its schema is another one: its own catalog makes the next ones. */
+  outdated(): void {
+    this.#outdated = this.#options.local();
+    this.#main = undefined;
   }
 
   /** Whether what `effects` says against the entry is main's word. If not, main has to be asked. */

@@ -20,8 +20,8 @@ export interface EffectStatement extends Required<Statement> {
 
 /**
  * The statements that make the effects, in order. Consecutive mutations of the same table, operation and columns become
- * one set-based statement, as long as no row is named twice in it. Throws TABLE_NOT_FOUND or COLUMN_NOT_FOUND where the
- * catalog has changed since the mutation was checked.
+ * one set-based statement, as long as no row is named twice in it. Throws TABLE_NOT_FOUND or COLUMN_NOT_FOUND, with the index
+ * of the mutation as metadata, where the catalog has changed since the mutation was checked.
  */
 export function effectStatements(catalog: Catalog, effects: Iterable<Effect>): EffectStatement[] {
   const statements: EffectStatement[] = [];
@@ -34,8 +34,8 @@ export function effectStatements(catalog: Catalog, effects: Iterable<Effect>): E
     run = [];
     keys = new Set();
   };
-  for (const effect of effects) {
-    const { mutation } = effect;
+  for (const { mutation: written, index } of effects) {
+    const mutation = fitted(catalog, written, index);
     const key = JSON.stringify(mutation.key);
     const next = JSON.stringify([mutation.table, mutation.operation, mutation.columns, mutation.setColumns]);
     if (next !== shape || keys.has(key) || mutation.preconditions.length > 0) flush();
@@ -43,13 +43,31 @@ export function effectStatements(catalog: Catalog, effects: Iterable<Effect>): E
     for (const precondition of mutation.preconditions)
       statements.push({
         ...preconditionStatement(tableOf(catalog, mutation), mutation.key, precondition),
-        mutation: effect.index,
+        mutation: index,
       });
-    run.push(effect);
+    run.push({ mutation, index });
     keys.add(key);
   }
   flush();
   return statements;
+}
+
+/** The mutation without what the client had left out, where the table has no such column any more. */
+function fitted(catalog: Catalog, mutation: Mutation, index: number): Mutation {
+  const { columns, values, preconditions, filled = [] } = mutation;
+  try {
+    const table = tableOf(catalog, mutation);
+    const gone = filled.filter((name) => !table.byName.has(name));
+    for (const precondition of preconditions)
+      if (precondition.kind === "columns_equal") for (const name of precondition.columns) columnOf(table, name);
+    for (const name of columns) if (!table.byName.has(name) && !gone.includes(name)) columnOf(table, name);
+    if (gone.length === 0) return mutation;
+    const kept = columns.flatMap((name, i) => (gone.includes(name) ? [] : [i]));
+    return { ...mutation, columns: kept.map((i) => columns[i] ?? ""), values: kept.map((i) => values[i] ?? null) };
+  } catch (error) {
+    if (!(error instanceof OpsDbError)) throw error;
+    throw new OpsDbError(error.reason, error.message, { metadata: { ...error.metadata, mutation: `${index}` } });
+  }
 }
 
 /** The effects of the entries that are the first with their id, in order. */

@@ -12,7 +12,7 @@ import type { Logger } from "../lib/logger.ts";
 import { formatPosition, type Position, parsePosition, START } from "../position.ts";
 import { connectPipelined, type DatabaseAddress, type PipelinedConnection } from "../postgres/connection.ts";
 import { advanceCursor, parseDecision, parseLedgerRow, readLedger, takeCursor } from "../postgres/ledger.ts";
-import { classify, messageOf, rejectionOf, sqlstateOf } from "../postgres/sqlstate.ts";
+import { classify, messageOf, rejectionOf, saysOtherSchema, sqlstateOf } from "../postgres/sqlstate.ts";
 import type { LsnTracker } from "../replication/lsn-tracker.ts";
 import { Part } from "../replication/part.ts";
 import type { PartStatus, ProcessorStatus } from "../replication/status.ts";
@@ -28,9 +28,8 @@ import {
   type Outcome,
   sendBatch,
 } from "./batch.ts";
-import { CatalogChoice } from "./catalog-choice.ts";
+import { CatalogChoice, type Effects } from "./catalog-choice.ts";
 import { DrainPause, pausedStatus } from "./drain-pause.ts";
-import type { EffectStatement } from "./effects.ts";
 import { Lease } from "./lease.ts";
 
 export interface ProcessorOptions {
@@ -355,10 +354,10 @@ export class Processor {
       const entries = this.#take(from, this.#batchWrites);
       if (entries.length === 0) return undefined;
       const effects = this.#catalogs.effects(entries);
-      if (!(effects instanceof OpsDbError)) return applyBatch(site, from, entries, effects);
+      if (!(effects instanceof OpsDbError)) return applyBatch(site, from, entries, effects.statements);
       this.#decide(batchEnd({ from, entries }), effects);
     }
-    const attempts = new Map<BufferedWrite, readonly EffectStatement[] | Rejection>();
+    const attempts = new Map<BufferedWrite, Effects | Rejection>();
     for (const entry of this.#take(from, Math.min(DECIDE_WRITES, this.#batchWrites))) {
       const attempt = this.#attempt(entry);
       if (!attempt) break;
@@ -379,12 +378,18 @@ export class Processor {
   }
 
   /** What main is to try for the write, or to reject it for; undefined where main's catalog has to be read first. */
-  #attempt(entry: BufferedWrite): readonly EffectStatement[] | Rejection | undefined {
+  #attempt(entry: BufferedWrite): Effects | Rejection | undefined {
     const unreadable = this.#unreadable.get(entry);
     if (unreadable) return unreadable;
     const effects = this.#catalogs.effects([entry]);
     if (!(effects instanceof OpsDbError)) return effects;
-    return this.#catalogs.decides(entry) ? { reason: effects.reason, message: effects.message } : undefined;
+    if (!this.#catalogs.decides(entry)) return undefined;
+    const { mutation } = effects.metadata;
+    return {
+      reason: effects.reason,
+      message: effects.message,
+      ...(mutation === undefined ? {} : { mutation: Number(mutation) }),
+    };
   }
 
   #decide(to: Position, why: unknown): void {
@@ -394,6 +399,10 @@ export class Processor {
   /** A batch failed. Throws where that says nothing of its writes: then the drain is held up, and tries again. */
   #refused(batch: Batch, { error, statement }: Failure): void {
     if (classify(error) !== "permanent") throw error;
+    if (saysOtherSchema(error) && (!batch.decides || batch.provisional)) {
+      this.#catalogs.outdated();
+      if (batch.decides) return; // once more, by main's catalog
+    }
     if (!batch.decides) {
       this.#decide(batchEnd(batch), error);
       return;

@@ -74,6 +74,11 @@ export class SampleLoad implements AsyncDisposable {
     for (const client of this.#clients) client.catch(() => {}); // stop() tells
   }
 
+  /** The position of the newest acknowledged write. */
+  get last(): Position {
+    return this.acknowledged.reduce((newest, { position }) => (position > newest ? position : newest), START);
+  }
+
   /** Resolves when this many more writes have been acknowledged. */
   async more(count: number): Promise<void> {
     const before = this.acknowledged.length;
@@ -193,12 +198,15 @@ export class SampleReader implements AsyncDisposable {
   }
 }
 
-/** Resolves when main has decided every write, those of the load among them, and the replica shows them all. */
+/** Resolves when main has decided every write, those of the load or up to `last` among them, and the replica shows them all. */
 export async function drained(
   caller: SiteCaller,
-  { load, timeoutMs = 15_000 }: { load?: SampleLoad; timeoutMs?: number } = {},
+  {
+    load,
+    last = load?.last ?? START,
+    timeoutMs = 15_000,
+  }: { load?: SampleLoad; last?: Position; timeoutMs?: number } = {},
 ): Promise<void> {
-  const last = load?.acknowledged.reduce((max, { position }) => (position > max ? position : max), START) ?? START;
   await eventually(
     async () => {
       const { buffer } = await caller.statusUntil(() => true);

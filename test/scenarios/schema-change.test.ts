@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import { insert, update } from "../../demo/mutations.ts";
+import { insert, update, upsert } from "../../demo/mutations.ts";
 import type { MutationInit } from "../../demo/site-client.ts";
 import { double, integer, text } from "../../demo/values.ts";
 import { WriteState } from "../../gen/ts/opsdb/v1/write_pb.ts";
-import { parsePosition } from "../../src/position.ts";
+import { parsePosition, START } from "../../src/position.ts";
 import { SiteCaller } from "../e2e/site-caller.ts";
+import { eventually } from "../support/eventually.ts";
 import { sql } from "../support/sql.ts";
 import { startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { drained, effectsOf, noteEffects, sample } from "./noted-samples.ts";
@@ -13,6 +14,8 @@ vi.setConfig({ testTimeout: 120_000 });
 
 let sites: TwoSite;
 let site: SiteCaller;
+/** Of all writes that were accepted. */
+let last = START;
 
 beforeAll(async () => {
   sites = await startTwoSite({ env: { secondary: { MAIN_TIMEOUT_MS: "2000", CATALOG_REFRESH_MS: "200" } } });
@@ -32,8 +35,14 @@ beforeEach(async () => {
   await onMain("create table diary (n int primary key, v text)");
   await onMain("insert into log (n, v) values (1, 'one')");
   await sites.standby.caughtUp();
-  await accepted([{ table: "diary", operation: { case: "upsert", value: { values: { n: integer(0) } } } }]);
-  await drained(site);
+  await eventually(
+    async () =>
+      (await site.catalog.describeTable({ table: "log" })).table?.columns.map(({ name, type }) => `${name} ${type}`),
+    (columns) => columns?.join() === "n integer,v text,w integer,x text",
+    { what: "that the site knows the schema" },
+  );
+  await accepted([upsert("diary", { n: integer(0) })]);
+  await home();
   sites.link.cut();
 });
 
@@ -45,7 +54,15 @@ async function onMain(text: string): Promise<Record<string, unknown>[]> {
 
 /** Answers the id of a write that is acknowledged. */
 async function accepted(mutations: MutationInit[]): Promise<string> {
-  return (await site.write(mutations)).status?.writeId ?? "";
+  const { status } = await site.write(mutations);
+  const position = parsePosition(status?.position ?? "");
+  if (position > last) last = position;
+  return status?.writeId ?? "";
+}
+
+/** Resolves when everything that was accepted is decided and on the replica. */
+async function home(timeoutMs = 20_000): Promise<void> {
+  await drained(site, { last, timeoutMs });
 }
 
 const row = (n: number, v: string): MutationInit => insert("log", { n: integer(n), v: text(v) });
@@ -74,7 +91,7 @@ async function expectRejected(writeId: string, reason: string, table: string): P
 
 async function healed(): Promise<void> {
   sites.link.heal();
-  await drained(site, { timeoutMs: 20_000 });
+  await home();
 }
 
 test("G2 G9: columns added at main while writes wait: they arrive and get main's defaults", async () => {
@@ -163,29 +180,36 @@ test("G2 G9: hundreds of writes to a dropped table are rejected, each with its r
   }
   await onMain("drop table log");
   sites.link.heal();
-  await drained(site, { timeoutMs: 60_000 });
+  await home(60_000);
   for (const writeId of kept) expect(await outcome(writeId)).toEqual(replicated);
   for (const writeId of lost) expect((await outcome(writeId)).reason).toBe("TABLE_NOT_FOUND");
   expect(await onMain("select count(*)::int as n from diary where n > 0")).toEqual([{ n: 30 }]);
 });
 
 test("G2 G3 G9: a poison write in the middle of a thousand: the others arrive in order, it is rejected with reason and payload", async () => {
-  const ids: { n: number; position: bigint }[] = [];
+  const ids: { n: number; writeId: string }[] = [];
   let poison = "";
   let next = 1;
   const callers = Array.from({ length: 8 }, async () => {
     for (let n = next++; n <= 1_000; n = next++) {
       // Only main knows that the name is taken.
       const mutations = n === 500 ? [sample("poison", n), insert("observatories", poisoned)] : [sample("poison", n)];
-      const { status } = await site.write(mutations);
-      if (n === 500) poison = status?.writeId ?? "";
-      else ids.push({ n, position: parsePosition(status?.position ?? "") });
+      const writeId = await accepted(mutations);
+      if (n === 500) poison = writeId;
+      else ids.push({ n, writeId });
     }
   });
   await Promise.all(callers);
   await healed();
   await expectRejected(poison, "UNIQUE_VIOLATION", "public.weather_samples");
-  const order = ids.sort((a, b) => (a.position < b.position ? -1 : 1)).map(({ n }) => n);
+  const positions = await sql<{ id: string }>(
+    sites.urls.main,
+    `select write_id as id from opsdb.ledger where write_id = any($1::uuid[])
+      order by split_part(position, '-', 1)::bigint, split_part(position, '-', 2)::bigint`,
+    [ids.map(({ writeId }) => writeId)],
+  );
+  const numbers = new Map(ids.map(({ n, writeId }) => [writeId, n]));
+  const order = positions.map(({ id }) => numbers.get(id));
   expect((await effectsOf(sites.urls.main, "poison")).map(({ n }) => n)).toEqual(order);
   expect(order).toHaveLength(999);
 });
