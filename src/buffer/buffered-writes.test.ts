@@ -27,6 +27,8 @@ test("a payload is decoded as it was encoded", () => {
     payloadHash: Buffer.from([0, 255]),
     mutations: [
       mutation("insert", 'é"\\'),
+      { ...mutation("insert", "1"), filled: ["n"] },
+      { ...mutation("upsert", "2"), setColumns: [], filled: ["n"] },
       { ...mutation("upsert", "2"), setColumns: [] },
       { ...mutation("update", "3"), values: [null], preconditions: [{ kind: "row_exists" as const, exists: true }] },
       { ...mutation("delete", "4"), columns: [], values: [] },

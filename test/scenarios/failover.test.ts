@@ -219,9 +219,11 @@ test("G9 failover: writes that had left the buffer are gone with main: the log s
     { timeoutMs: 20_000, what: "that merged reads are answered" },
   );
   expect(readFileSync(join(sites.logs, "secondary.log"), "utf8")).toContain("main came back older");
-  expect(await refusal(site.writes.getWrite({ writeId: lost.status?.writeId ?? "" }))).toMatchObject({
-    reason: "WRITE_NOT_FOUND",
-  });
+  await eventually(
+    () => refusal(site.writes.getWrite({ writeId: lost.status?.writeId ?? "" })),
+    ({ reason }) => reason === "WRITE_NOT_FOUND",
+    { what: "that main is asked and does not know it" },
+  );
   const after = await site.write([sample("trimmed", 3)]);
   await site.home(after.status?.writeId);
   // The client that still has the lost write can repeat it.
