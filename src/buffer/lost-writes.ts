@@ -36,13 +36,3 @@ async function compare(writes: BufferedWrites, stream: Stream): Promise<RawEntry
   }
   return lost;
 }
-
-/** Writes an entry again: under its old position where the stream is not past it, else at the end. */
-export async function writeAgain(stream: Stream, { position, writeId, payload }: RawEntry): Promise<void> {
-  try {
-    await stream.add(writeId, payload, position);
-  } catch (error) {
-    if (!(error instanceof Error) || !error.message.includes("equal or smaller")) throw error;
-    await stream.add(writeId, payload);
-  }
-}

@@ -6,13 +6,13 @@ import { Backoff } from "../lib/backoff.ts";
 import { failpoint } from "../lib/failpoint.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
-import { formatPosition, type Position, START } from "../position.ts";
+import { formatPosition, type Position } from "../position.ts";
 import { Part } from "../replication/part.ts";
 import type { Write } from "../write.ts";
 import { BufferedWrites, type RawEntry } from "./buffered-writes.ts";
 import { isOutOfMemory, verifyDurability } from "./durability.ts";
 import { encodeWrite } from "./entry-codec.ts";
-import { findLost, writeAgain } from "./lost-writes.ts";
+import { findLost } from "./lost-writes.ts";
 import { readEntries, Stream } from "./stream.ts";
 import type { BufferedWrite } from "./write-buffer.ts";
 
@@ -77,8 +77,10 @@ export class RedisWriteBuffer implements AsyncDisposable {
   readonly #changed: () => void;
   /** Writes that this process has sent and not yet read back, by id and payload: saves decoding them. */
   readonly #sending = new Map<string, Write>();
-  /** What Redis has lost and this process still has to write again. */
-  #lost: RawEntry[] = [];
+  /** What this process knows and has in no memory until the stream is read: what Redis had lost, and what was appended since. */
+  #unread: RawEntry[] = [];
+  /** Entries in the stream when its reading began. */
+  #stored = 0;
   #loss: DataLoss | undefined;
   #lossUnstored = false;
   /** Names the data that Redis holds: another one was started since, where it differs. */
@@ -124,6 +126,11 @@ export class RedisWriteBuffer implements AsyncDisposable {
     return this.#loss;
   }
 
+  /** Writes in the stream that are not in memory yet, as far as that is known. */
+  get unread(): number {
+    return this.complete.value ? 0 : Math.max(0, this.#stored - this.writes.size);
+  }
+
   /** How full it is, of its limits: 1 and more is full. */
   get fill(): number {
     const { maxWrites, maxBytes } = this.#options;
@@ -148,8 +155,9 @@ export class RedisWriteBuffer implements AsyncDisposable {
     using deadline = new Deadline(this.#options.timeoutMs);
     this.#sending.set(write.writeId + payload, write);
     try {
-      const position = await aborted(deadline.signal, this.#stream.add(write.writeId, payload));
+      const position = await aborted(deadline.signal, this.#stream.append(write.writeId, payload));
       if (!this.complete.value) {
+        this.#unread.push({ position, writeId: write.writeId, payload });
         failpoint("append-stored");
         return { position, entry: undefined, first: undefined };
       }
@@ -277,10 +285,12 @@ export class RedisWriteBuffer implements AsyncDisposable {
 
   /** Appends are accepted meanwhile, so nothing here may hold the event loop for long. */
   async #load(): Promise<void> {
-    const { length } = await this.#stream.info();
+    this.#stored = (await this.#stream.info()).length;
     while (!this.complete.value) {
-      this.part.set("RETRYING", `loading the stream: ${this.writes.size} of ${length} writes`);
-      if (await this.#readPage()) this.complete.set(true);
+      this.part.set("RETRYING", `loading the stream: ${this.writes.size} of ${this.#stored} writes`);
+      if (!(await this.#readPage())) continue;
+      this.#unread = [];
+      this.complete.set(true);
     }
     await this.#readToTail();
   }
@@ -307,7 +317,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
     const lost = await findLost(this.writes, this.#stream);
     const [first] = lost;
     if (first) {
-      this.#lost.push(...lost);
+      this.#unread.unshift(...lost);
       // Their places may be others now: they are read anew, and until then memory says nothing of what it lacks.
       this.complete.set(false);
       this.writes.truncate(first.position - 1n);
@@ -316,16 +326,17 @@ export class RedisWriteBuffer implements AsyncDisposable {
       const passed = knownTo > last ? knownTo : last;
       if (first.position <= generated && passed > generated) await this.#stream.moveTo(passed);
     }
-    if (this.#lost.length === 0) return;
-    await this.#reportLoss(
-      `Redis came back without ${this.#lost.length} writes, from position ${formatPosition(this.#lost[0]?.position ?? START)} on; this process remembers them and writes them again`,
-    );
-    while (this.#lost.length > 0) {
-      this.part.set("RETRYING", `writing again what Redis has lost: ${this.#lost.length} writes`);
-      await Promise.all(this.#lost.slice(0, RESTORE_PAGE).map((entry) => writeAgain(this.#stream, entry)));
-      this.#lost = this.#lost.slice(RESTORE_PAGE);
+    if (first)
+      await this.#reportLoss(
+        `Redis came back without ${lost.length} writes, from position ${formatPosition(first.position)} on; this process remembers them and writes them again`,
+      );
+    // All of them stay known until they were read: Redis may lose them once more meanwhile.
+    for (let done = 0; done < this.#unread.length; done += RESTORE_PAGE) {
+      this.part.set("RETRYING", `writing again what Redis has lost: ${done} of ${this.#unread.length} writes`);
+      await Promise.all(this.#unread.slice(done, done + RESTORE_PAGE).map((entry) => this.#stream.writeAgain(entry)));
       failpoint("restore-middle");
     }
+    await this.#stream.create().catch(ignoreOutOfMemory);
   }
 
   /** The epoch, a new one where Redis has none, and a loss that was not acknowledged yet. */
@@ -454,8 +465,13 @@ function ignoreOutOfMemory(error: unknown): undefined {
 }
 
 function readLoss(text: string): DataLoss {
-  const { at, message } = JSON.parse(text) as { at: string; message: string };
-  return { at: new Date(at), message };
+  try {
+    const { at, message } = JSON.parse(text) as { at: string; message: string };
+    if (!Number.isNaN(Date.parse(at))) return { at: new Date(at), message: String(message) };
+  } catch {
+    // Somebody else wrote it; it is told as it is.
+  }
+  return { at: new Date(), message: text };
 }
 
 function errorText(error: unknown): string {

@@ -2,6 +2,9 @@ import type { Redis } from "ioredis";
 import { formatPosition, type Position, parsePosition, START } from "../position.ts";
 import type { RawEntry } from "./buffered-writes.ts";
 
+/** The least that can be in a stream. */
+const FIRST: Position = START + 1n;
+
 /** What Redis says of a stream without reading it. */
 export interface StreamInfo {
   length: number;
@@ -24,12 +27,31 @@ export class Stream {
     this.#key = key;
   }
 
-  /** Appends an entry, under the position where one is given; rejects where that is not after the last one given. */
-  async add(writeId: string, payload: string, position?: Position): Promise<Position> {
-    const id = position === undefined ? "*" : formatPosition(position);
-    const given = await this.#redis.xadd(this.#key, id, "i", writeId, "w", payload);
-    if (given === null) throw new Error("XADD answered nothing");
+  /**
+   * Appends an entry. Rejects where there is no stream, because Redis was emptied: what comes after a loss must not get
+   * between what was lost.
+   */
+  async append(writeId: string, payload: string): Promise<Position> {
+    const given = await this.#redis.xadd(this.#key, "NOMKSTREAM", "*", "i", writeId, "w", payload);
+    if (given === null) throw new Error("Redis was emptied: the stream is gone");
     return parsePosition(given);
+  }
+
+  /** Writes an entry again: under its old position where the stream is not past it and has it no more, else at the end. */
+  async writeAgain({ position, writeId, payload }: RawEntry): Promise<void> {
+    const id = formatPosition(position);
+    try {
+      await this.#redis.xadd(this.#key, id, "i", writeId, "w", payload);
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.includes("equal or smaller")) throw error;
+      if ((await this.#redis.xrange(this.#key, id, id)).length > 0) return; // another process was faster
+      await this.append(writeId, payload);
+    }
+  }
+
+  /** Makes the stream where there is none. */
+  async create(): Promise<void> {
+    if ((await this.#redis.exists(this.#key)) === 0) await this.moveTo(FIRST);
   }
 
   async info(): Promise<StreamInfo> {

@@ -42,6 +42,7 @@ export function mapError(error: unknown, call: FailedCall): ConnectError {
     return known === undefined ? error : toStatus(known);
   }
   if (call.signal.aborted) {
+    if (call.signal.reason instanceof OpsDbError) return toStatus(call.signal.reason);
     const reason = ConnectError.from(call.signal.reason, Code.Canceled);
     return reason.code === Code.DeadlineExceeded ? reason : new ConnectError("the call was cancelled", Code.Canceled);
   }

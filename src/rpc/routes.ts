@@ -20,13 +20,16 @@ export interface RoutesOptions {
   interceptors: Interceptor[];
   /** The largest message that is read, bytes. */
   messageBytes: number;
+  /** Ends running calls, with its reason. */
+  ending: AbortSignal;
 }
 
 /** Makes the handlers of all services in all protocols: gRPC, gRPC-Web, and Connect with JSON or protobuf. */
-export function createHandlers({ services, interceptors, messageBytes }: RoutesOptions): UniversalHandler[] {
+export function createHandlers({ services, interceptors, messageBytes, ending }: RoutesOptions): UniversalHandler[] {
   const options: ConnectRouterOptions = {
     interceptors,
     readMaxBytes: messageBytes,
+    shutdownSignal: ending,
     jsonOptions: json,
     acceptCompression: [compressionGzip, compressionBrotli],
   };

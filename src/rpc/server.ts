@@ -16,7 +16,7 @@ import { catalogService } from "./catalog-service.ts";
 import { connectAdapter } from "./connect-adapter.ts";
 import { errorMapping } from "./error-mapping.ts";
 import { Front } from "./front.ts";
-import { HealthReport, healthService } from "./health.ts";
+import { HealthReport, healthService, shuttingDown } from "./health.ts";
 import type { Keepalive } from "./keepalive.ts";
 import { RpcMetrics } from "./metrics.ts";
 import { plainRequests } from "./plain-requests.ts";
@@ -56,10 +56,12 @@ export interface Server {
 /** The one port of a process: every service in every protocol, with health, reflection and metrics. */
 export function createServer({ site, limits, logger, registry, keepalive = defaultKeepalive }: ServerOptions): Server {
   const stopping = new AbortController();
+  const ending = new AbortController();
   const health = new HealthReport(site, stopping.signal);
   const reflector = new Reflector(describedFiles);
   const handlers = createHandlers({
     messageBytes: limits.messageBytes,
+    ending: ending.signal,
     interceptors: [new RpcMetrics(registry).interceptor, errorMapping(logger)],
     services(add, router) {
       add(WriteService, writeService({ site, maxMutations: limits.mutations, stopping: stopping.signal }));
@@ -75,13 +77,19 @@ export function createServer({ site, limits, logger, registry, keepalive = defau
   const front = new Front({ handler: connectAdapter({ handlers, fallback, logger }), keepalive });
   return {
     listen: (address) => front.listen(address),
-    close(graceMs) {
-      const closed = front.close(graceMs);
+    async close(graceMs) {
+      // Calls still get their status; only what does not even end then is cut.
+      const end = setTimeout(() => ending.abort(shuttingDown()), graceMs);
+      const closed = front.close(graceMs + LAST_WORD_MS);
       stopping.abort();
-      return closed;
+      await closed;
+      clearTimeout(end);
     },
   };
 }
+
+/** Time between the end of the calls and the cut, milliseconds. */
+const LAST_WORD_MS = 500;
 
 const defaultKeepalive: Keepalive = { everyMs: 10_000, timeoutMs: 5_000 };
 

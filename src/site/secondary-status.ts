@@ -29,9 +29,10 @@ export function secondaryStatus(site: string, parts: SecondaryParts): Replicatio
     local: localStatus(tracker, main),
     buffer: {
       connection: buffer.part.status,
-      pendingWrites: writes.countAfter(applied),
-      overlayWrites: writes.unproven,
-      retainedWrites: writes.size,
+      // What is not read yet may all be pending.
+      pendingWrites: writes.countAfter(applied) + buffer.unread,
+      overlayWrites: writes.unproven + buffer.unread,
+      retainedWrites: writes.size + buffer.unread,
       bytes: writes.bytes,
       ...(oldest === undefined ? {} : { oldestAt: oldest.acceptedAt }),
       ...(buffer.loss === undefined ? {} : { loss: buffer.loss }),
