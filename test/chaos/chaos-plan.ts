@@ -26,7 +26,7 @@ export function planChaos({ seed, seconds }: { seed: number; seconds: number }):
   const ms = seconds * 1_000;
   const roundTripMs = [0, 20, 220][pick(3)] ?? 0;
   // Sometimes the buffer is so small that it fills up in a long fault.
-  const env = { BUFFER_MAX_WRITES: pick(3) === 0 ? "150" : "1000000" };
+  const env = { BUFFER_MAX_WRITES: pick(3) === 0 ? "20" : "1000000" };
   return { seed, ms, roundTripMs, env, faults: planFaults(pick, ms) };
 }
 
