@@ -218,7 +218,11 @@ test("G9 failover: writes that had left the buffer are gone with main: the log s
     (rows) => rows === 1,
     { timeoutMs: 20_000, what: "that merged reads are answered" },
   );
-  expect(readFileSync(join(sites.logs, "secondary.log"), "utf8")).toContain("main came back older");
+  await eventually(
+    () => readFileSync(join(sites.logs, "secondary.log"), "utf8").includes("main came back older"),
+    Boolean,
+    { what: "that the log says so" },
+  );
   await eventually(
     () => refusal(site.writes.getWrite({ writeId: lost.status?.writeId ?? "" })),
     ({ reason }) => reason === "WRITE_NOT_FOUND",
