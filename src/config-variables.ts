@@ -113,7 +113,7 @@ export const variables: readonly Variable[] = [
     description: "Time between looks at the state of replication.",
   },
   {
-    ...integer("MAIN_TIMEOUT_MS", 10_000, [100, 3_600_000]),
+    ...integer("MAIN_TIMEOUT_MS", 5_000, [100, 3_600_000]),
     group: "Limits and timeouts",
     description: "How long a statement on main may stay unanswered before its connection is given up.",
   },

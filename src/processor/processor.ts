@@ -56,7 +56,7 @@ export interface ProcessorOptions {
 // defaults (facts.md, PostgreSQL 2). A transaction that the link has left hanging gives its locks back.
 const settings = {
   synchronous_commit: "on",
-  idle_in_transaction_session_timeout: "15000",
+  idle_in_transaction_session_timeout: "8000",
   lock_timeout: "10000",
 };
 

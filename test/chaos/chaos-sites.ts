@@ -84,13 +84,13 @@ export class ChaosSites implements AsyncDisposable {
   }
 
   #environment(role: SiteRole): Record<string, string> {
-    const clock = join(import.meta.dirname, "stepped-clock.ts");
+    const clock = join(import.meta.dirname, "..", "support", "stepped-clock.ts");
     return {
       MAIN_DB_NAME: this.name,
       LOCAL_DB_NAME: this.name,
       SITE_NAME: siteName(this.name, role),
       ...shortTimes,
-      ...(role === "secondary" && { NODE_OPTIONS: `--import=${clock}`, CHAOS_CLOCK: this.#clock }),
+      ...(role === "secondary" && { NODE_OPTIONS: `--import=${clock}`, TEST_CLOCK_FILE: this.#clock }),
     };
   }
 
