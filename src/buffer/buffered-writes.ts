@@ -76,6 +76,7 @@ export class BufferedWrites {
   #proven = 0;
   #bytes = 0;
   #rejections = 0;
+  #truncations = 0;
   /** Every write up to here has left this process's memory. */
   #forgottenTo: Position = START;
 
@@ -90,6 +91,11 @@ export class BufferedWrites {
   /** Grows with every write that turns out to be refused, or open again: what was shown until then is not right any more. */
   get rejections(): number {
     return this.#rejections;
+  }
+
+  /** Grows when entries are forgotten that are still to be shown: a read that began before would miss them. */
+  get truncations(): number {
+    return this.#truncations;
   }
 
   get forgottenTo(): Position {
@@ -137,6 +143,7 @@ export class BufferedWrites {
 
   /** Forgets the entries after the position, whatever their state: they are about to be read anew. */
   truncate(position: Position): void {
+    this.#truncations += 1;
     const kept = this.#entries.slice(0, this.#indexAfter(position));
     this.#entries = kept;
     this.#proven = Math.min(this.#proven, kept.length);

@@ -134,7 +134,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
   /** How full it is, of its limits: 1 and more is full. */
   get fill(): number {
     const { maxWrites, maxBytes } = this.#options;
-    return Math.max(this.writes.size / maxWrites, this.writes.bytes / maxBytes);
+    return Math.max((this.writes.size + this.unread) / maxWrites, this.writes.bytes / maxBytes);
   }
 
   /** Throws what an append would throw now; undefined while writes are accepted. */
@@ -317,7 +317,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
     const lost = await findLost(this.writes, this.#stream);
     const [first] = lost;
     if (first) {
-      this.#unread.unshift(...lost);
+      this.#unread = lost.concat(this.#unread);
       // Their places may be others now: they are read anew, and until then memory says nothing of what it lacks.
       this.complete.set(false);
       this.writes.truncate(first.position - 1n);
@@ -343,6 +343,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
   async #readMarks(): Promise<void> {
     const key = this.key("epoch");
     await this.#commands.set(key, randomUUID(), "NX").catch(ignoreOutOfMemory);
+    if (this.#lossUnstored) await this.#storeLoss().catch(ignoreOutOfMemory);
     const [epoch, loss] = await this.#commands.mget(key, this.key("loss"));
     this.#epoch = epoch ?? undefined;
     if (!loss && this.#lossUnstored) return;
@@ -423,7 +424,11 @@ export class RedisWriteBuffer implements AsyncDisposable {
     this.#loss = { at: new Date(), message };
     this.#changed();
     this.#lossUnstored = true;
-    await this.#commands.set(this.key("loss"), JSON.stringify(this.#loss)).catch(ignoreOutOfMemory);
+    await this.#storeLoss().catch(ignoreOutOfMemory);
+  }
+
+  async #storeLoss(): Promise<void> {
+    await this.#commands.set(this.key("loss"), JSON.stringify(this.#loss));
     this.#lossUnstored = false;
   }
 

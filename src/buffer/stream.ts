@@ -1,6 +1,7 @@
 import type { Redis } from "ioredis";
 import { formatPosition, type Position, parsePosition, START } from "../position.ts";
 import type { RawEntry } from "./buffered-writes.ts";
+import { withIdUnchecked } from "./entry-codec.ts";
 
 /** The least that can be in a stream. */
 const FIRST: Position = START + 1n;
@@ -45,7 +46,8 @@ export class Stream {
     } catch (error) {
       if (!(error instanceof Error) || !error.message.includes("equal or smaller")) throw error;
       if ((await this.#redis.xrange(this.#key, id, id)).length > 0) return; // another process was faster
-      await this.append(writeId, payload);
+      // Behind later writes now, and possibly applied before: the ledger is asked before it is shown.
+      await this.append(writeId, withIdUnchecked(payload));
     }
   }
 

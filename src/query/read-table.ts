@@ -40,7 +40,9 @@ export class TableReader {
   readonly #site: string;
   readonly #pending: BufferedWrites | undefined;
   /** The overlay of the newest snapshot: while the replica stands still, only new writes are added to it. */
-  #overlay: { snapshot: string; catalog: Catalog; rejections: number; overlay: Overlay } | undefined;
+  #overlay:
+    | { snapshot: string; catalog: Catalog; rejections: number; truncations: number; overlay: Overlay }
+    | undefined;
 
   constructor({ site, pending }: { site: string; pending?: BufferedWrites }) {
     this.#site = site;
@@ -54,11 +56,16 @@ export class TableReader {
     // A reader that is too slow gives its connection, and its snapshot, back.
     using deadline = new Deadline(timeoutMs);
     const signal = AbortSignal.any([options.signal, deadline.signal]);
+    const truncations = this.#pending?.truncations;
     try {
       // Before the snapshot, for G5: a write that is proven by now is in the snapshot, one that is proven in between is not.
       const touched = this.#pending?.touches(table.id) ?? false;
       await using snapshot = await Snapshot.open(pool, this.#site, timeoutMs, signal);
       const overlay = await this.#overlayOf(snapshot, catalog, touched);
+      if (this.#pending?.truncations !== truncations)
+        throw new OpsDbError("BUFFER_UNAVAILABLE", "Redis has lost writes, which are being read again", {
+          retryAfterMs: 1_000,
+        });
       const statement = plan.sql(overlay?.table(table.id));
       yield options.header({
         columns: plan.columns,
@@ -91,19 +98,23 @@ export class TableReader {
         },
       );
     if (!touched || !this.#pending.firstAfter(snapshot.cursor)) return undefined;
-    const overlay = this.#kept(snapshot, catalog, this.#pending.rejections);
+    const overlay = this.#kept(snapshot, catalog, this.#pending);
     await overlay.grow(this.#pending.after(overlay.upTo), snapshot);
     return overlay;
   }
 
   /** The kept overlay where it holds for this snapshot, or an empty one. */
-  #kept(snapshot: Snapshot, catalog: Catalog, rejections: number): Overlay {
-    const { name } = snapshot;
+  #kept({ name, cursor }: Snapshot, catalog: Catalog, { rejections, truncations }: BufferedWrites): Overlay {
     const kept = this.#overlay;
-    if (kept && kept.snapshot === name && kept.catalog === catalog && kept.rejections === rejections)
+    if (
+      kept?.snapshot === name &&
+      kept?.catalog === catalog &&
+      kept.rejections === rejections &&
+      kept.truncations === truncations
+    )
       return kept.overlay;
-    const overlay = new Overlay(catalog, snapshot.cursor);
-    if (name !== undefined) this.#overlay = { snapshot: name, catalog, rejections, overlay };
+    const overlay = new Overlay(catalog, cursor);
+    if (name !== undefined) this.#overlay = { snapshot: name, catalog, rejections, truncations, overlay };
     return overlay;
   }
 }

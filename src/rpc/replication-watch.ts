@@ -12,7 +12,7 @@ export type WatchEvent =
   | FollowedEvent;
 
 export interface WatchOptions extends FollowOptions {
-  site: Pick<Site, "status" | "followWrite" | "waitForLsn">;
+  site: Pick<Site, "status" | "readStatus" | "followWrite" | "waitForLsn">;
   heartbeatMs: number;
   /** Ends once everything followed is done. */
   untilDone: boolean;
@@ -33,7 +33,7 @@ export async function* watchReplication(options: WatchOptions): AsyncGenerator<W
   const followed = new FollowedEvents(options, linked.signal);
   try {
     let told = site.status.version;
-    yield { kind: "status", status: site.status.value };
+    yield { kind: "status", status: site.readStatus() };
     for (;;) {
       const event = followed.take();
       if (event !== undefined) {

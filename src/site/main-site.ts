@@ -90,11 +90,11 @@ export class MainSite implements Site {
         unavailable: "MAIN_UNAVAILABLE",
         timeoutMs: config.mainTimeoutMs,
       }),
-      status: () => this.#readStatus(),
+      status: () => this.readStatus(),
       timeoutMs: config.mainTimeoutMs,
       logger,
     });
-    this.status = new Latest(this.#readStatus());
+    this.status = new Latest(this.readStatus());
     this.health = new Latest(this.#readHealth());
   }
 
@@ -192,11 +192,11 @@ export class MainSite implements Site {
   }
 
   #changed(): void {
-    this.status.set(this.#readStatus());
+    this.status.set(this.readStatus());
     this.health.set(this.#readHealth());
   }
 
-  #readStatus(): ReplicationStatus {
+  readStatus(): ReplicationStatus {
     const main = this.#mainWatch.status;
     return { site: this.name, role: this.role, at: new Date(), main, local: localStatus(this.#tracker, main) };
   }

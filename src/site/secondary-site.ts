@@ -170,7 +170,7 @@ export class SecondarySite implements Site {
       }),
       local: this.#probe,
       decided: () => (this.#processor.cursor > this.#tracker.proven ? this.#processor.cursor : this.#tracker.proven),
-      status: () => this.#readStatus(),
+      status: () => this.readStatus(),
       statusOf,
       readBuffer: async () => {
         using deadline = new Deadline(LOOK_FOR_OUTCOME_MS);
@@ -178,7 +178,7 @@ export class SecondarySite implements Site {
       },
       logger,
     });
-    this.status = new Latest(this.#readStatus());
+    this.status = new Latest(this.readStatus());
     this.health = new Latest(this.#readHealth());
   }
 
@@ -282,8 +282,9 @@ export class SecondarySite implements Site {
     });
     using deadline = new Deadline(timeoutMs);
     const waiting = AbortSignal.any([signal, deadline.signal]);
+    if (query.token.length > 0) await withinDeadline(timeoutMs, signal, (fresh) => this.#fresh(query, fresh));
+    // Last, so that the reader begins with what it says.
     const bufferRead = query.consistency === "merged" ? await this.#readBuffer(waiting) : true;
-    if (query.token.length > 0) await withinDeadline(timeoutMs, signal, (waiting) => this.#fresh(query, waiting));
     const atMain = query.consistency === "main";
     const reader = query.consistency === "merged" ? this.#merged : this.#plain;
     const before = this.#tracker.state.value;
@@ -545,12 +546,12 @@ export class SecondarySite implements Site {
     this.#changes.set(this.#changes.value + 1);
     this.#statusDue ??= setTimeout(() => {
       this.#statusDue = undefined;
-      this.status.set(this.#readStatus());
+      this.status.set(this.readStatus());
       this.health.set(this.#readHealth());
     }, STATUS_EVERY_MS);
   }
 
-  #readStatus(): ReplicationStatus {
+  readStatus(): ReplicationStatus {
     return secondaryStatus(this.name, {
       buffer: this.#buffer,
       processor: this.#processor,

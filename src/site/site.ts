@@ -93,8 +93,11 @@ export interface Site extends AsyncDisposable {
   /** What operators can do here. */
   readonly operator: Operator;
 
-  /** The state of replication; changes wake its readers. */
+  /** The state of replication; changes wake its readers. It may be some milliseconds behind. */
   readonly status: Latest<ReplicationStatus>;
+
+  /** The state of replication at this moment. */
+  readStatus(): ReplicationStatus;
 
   /** Health by service: writing, reading, watching. */
   readonly health: Latest<Record<"write" | "query" | "replication", Health>>;

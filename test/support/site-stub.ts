@@ -22,6 +22,10 @@ export class SiteStub implements Site {
   readonly name = "stub";
   readonly role = "secondary";
   readonly status = new Latest<ReplicationStatus>(statusNamed("first"));
+
+  readStatus(): ReplicationStatus {
+    return this.status.value;
+  }
   readonly health = new Latest<Site["health"]["value"]>({
     write: { serving: true },
     query: { serving: true },
