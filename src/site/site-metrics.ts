@@ -75,7 +75,7 @@ export function siteMetrics(site: Site, registry: Registry): void {
       help,
       registers: [registry],
       collect() {
-        this.set(read(site.status.value) ?? Number.NaN); // what is not known now is no old value and no zero
+        this.set(read(site.readStatus()) ?? Number.NaN); // what is not known now is no old value and no zero
       },
     });
   }
