@@ -2,8 +2,8 @@ import { type Column, type ColumnType, keyColumns, type Table } from "../catalog
 import { encodeValue } from "../catalog/encode-value.ts";
 import { OpsDbError } from "../errors.ts";
 import { quoteIdentifier as quote } from "../postgres/quote.ts";
-import { unnest } from "../postgres/statement.ts";
 import type { TextValue, Value } from "../value.ts";
+import { excludedKeys, overlaidRows } from "./merged-source.ts";
 import type { OverlaidTable } from "./overlay.ts";
 import type { Condition, ResultColumn, TableQuery } from "./table-query.ts";
 
@@ -53,7 +53,8 @@ export function planQuery(table: Table, query: TableQuery): PlannedQuery {
           text: `select ${select.join(", ")} from ${table.sql} t where ${where}${orderBy(orderColumns)}${top}`,
           values: filter.values,
         };
-      const { keys, rows } = overlay(table, overlaid, filter.values.length);
+      const keys = excludedKeys(table, overlaid.keys, filter.values.length);
+      const rows = overlaidRows(table, overlaid.rows, filter.values.length + keys.values.length);
       const arm = [...select, ...orderColumns.map((name, i) => `${name} as o${i}`)].join(", ");
       // Order and limit inside the base arm keep its index scan; the keys are hashed once (facts.md, merged reads).
       const base = `select ${arm} from ${table.sql} t where (${where}) and ${keys.sql}${orderBy(orderColumns)}${top}`;
@@ -87,33 +88,6 @@ export function rowsByKeySql(
 
 function resultColumn({ name, type }: Column): ResultColumn {
   return { name, type: type.display, kind: type.kind, array: type.array, delimiter: type.delimiter };
-}
-
-/** The overlaid rows as a row source, and the condition that leaves their keys out of the base arm. */
-function overlay(table: Table, overlaid: OverlaidTable, parameters: number) {
-  const keyed = keyColumns(table);
-  const written = table.columns.filter(({ generatedExpression }) => generatedExpression === undefined);
-  const generated = table.columns.filter(({ generatedExpression }) => generatedExpression !== undefined);
-  const left = keyed.map(({ name }) => `t.${quote(name)}`).join(", ");
-  const right = keyed.map(({ type }, i) => `v.c${i}::${type.cast}`).join(", ");
-  const casts = written.map(({ name, type }, i) => `v.c${i}::${type.castWithModifier} as ${quote(name)}`).join(", ");
-  const inner = `select ${casts} from ${unnest("v", written.length, parameters + keyed.length)}`;
-  const computed = generated
-    .map(({ name, generatedExpression }) => `, (${generatedExpression}) as ${quote(name)}`)
-    .join("");
-  return {
-    keys: {
-      sql: `(${left}) not in (select ${right} from ${unnest("v", keyed.length, parameters)})`,
-      values: keyed.map((_, i) => overlaid.keys.map((key) => key[i] ?? null)),
-    },
-    rows: {
-      sql: computed === "" ? `(${inner})` : `(select w.*${computed} from (${inner}) w)`,
-      values: written.map((column) => {
-        const index = table.columns.indexOf(column);
-        return overlaid.rows.map((row) => row[index] ?? null);
-      }),
-    },
-  };
 }
 
 const textBases = new Set(["text", "varchar", "bpchar", "name", "citext"]);

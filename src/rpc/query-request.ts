@@ -82,6 +82,8 @@ function decodeCondition(message: pb.Condition, path: string, depth: number): Co
     }
     case "not":
       return { kind: "not", condition: decodeCondition(condition.value, `${path}.not`, depth + 1) };
+    case "between":
+      throw invalid(`${path}.between`, "not yet");
     case undefined:
       throw invalid(path, "a condition is empty");
   }

@@ -61,6 +61,7 @@ function encodeHeader(header: QueryHeader): pb.QueryHeader {
     token: header.token,
     ...(header.replicaAgeMs !== undefined && { replicaAge: toDuration(header.replicaAgeMs) }),
     bufferUnreachable: header.bufferUnreachable,
+    related: [],
   };
 }
 

@@ -6,15 +6,17 @@ import { type EncodedColumn, valueEncoder } from "./value-codec.ts";
 /** Turns a batch of rows into one message. */
 export type RowEncoder = (rows: readonly (readonly TextValue[])[]) => QueryResponse;
 
+const none = new Uint8Array();
+
 /** For any serialization: one message object for each value. */
 export function messageRowEncoder(columns: readonly EncodedColumn[]): RowEncoder {
   const encoders = columns.map((column) => valueEncoder(column));
   const encodeRow = (row: readonly TextValue[]): Row => {
     const values: Value[] = encoders.map((encode, i) => encode(row[i] ?? null));
-    return { $typeName: "opsdb.v1.Row", values };
+    return { $typeName: "opsdb.v1.Row", values, related: [] };
   };
   return (rows) => ({
     $typeName: "opsdb.v1.QueryResponse",
-    part: { case: "batch", value: { $typeName: "opsdb.v1.RowBatch", rows: rows.map(encodeRow) } },
+    part: { case: "batch", value: { $typeName: "opsdb.v1.RowBatch", rows: rows.map(encodeRow), resumePoint: none } },
   });
 }

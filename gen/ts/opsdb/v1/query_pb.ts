@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file opsdb/v1/query.proto.
  */
 export const file_opsdb_v1_query: GenFile = /*@__PURE__*/
-  fileDesc("ChRvcHNkYi92MS9xdWVyeS5wcm90bxIIb3BzZGIudjEi/gEKCUNvbmRpdGlvbhIqCgpjb21wYXJpc29uGAEgASgLMhQub3BzZGIudjEuQ29tcGFyaXNvbkgAEh4KAmluGAIgASgLMhAub3BzZGIudjEuSW5MaXN0SAASJQoHaXNfbnVsbBgDIAEoCzISLm9wc2RiLnYxLk51bGxUZXN0SAASJgoDYW5kGAQgASgLMhcub3BzZGIudjEuQ29uZGl0aW9uTGlzdEgAEiUKAm9yGAUgASgLMhcub3BzZGIudjEuQ29uZGl0aW9uTGlzdEgAEiIKA25vdBgGIAEoCzITLm9wc2RiLnYxLkNvbmRpdGlvbkgAQgsKCWNvbmRpdGlvbiI4Cg1Db25kaXRpb25MaXN0EicKCmNvbmRpdGlvbnMYASADKAsyEy5vcHNkYi52MS5Db25kaXRpb24ibAoKQ29tcGFyaXNvbhIOCgZjb2x1bW4YASABKAkSLgoIb3BlcmF0b3IYAiABKA4yHC5vcHNkYi52MS5Db21wYXJpc29uT3BlcmF0b3ISHgoFdmFsdWUYAyABKAsyDy5vcHNkYi52MS5WYWx1ZSI5CgZJbkxpc3QSDgoGY29sdW1uGAEgASgJEh8KBnZhbHVlcxgCIAMoCzIPLm9wc2RiLnYxLlZhbHVlIhoKCE51bGxUZXN0Eg4KBmNvbHVtbhgBIAEoCSIvCglPcmRlclRlcm0SDgoGY29sdW1uGAEgASgJEhIKCmRlc2NlbmRpbmcYAiABKAgi5gEKDFF1ZXJ5UmVxdWVzdBINCgV0YWJsZRgBIAEoCRIPCgdjb2x1bW5zGAIgAygJEiIKBXdoZXJlGAMgASgLMhMub3BzZGIudjEuQ29uZGl0aW9uEiUKCG9yZGVyX2J5GAQgAygLMhMub3BzZGIudjEuT3JkZXJUZXJtEhIKBWxpbWl0GAUgASgESACIAQESKgoLY29uc2lzdGVuY3kYBiABKA4yFS5vcHNkYi52MS5Db25zaXN0ZW5jeRINCgV0b2tlbhgHIAEoDBISCgpiYXRjaF9zaXplGAggASgNQggKBl9saW1pdCIkCgZDb2x1bW4SDAoEbmFtZRgBIAEoCRIMCgR0eXBlGAIgASgJIiYKA1JvdxIfCgZ2YWx1ZXMYASADKAsyDy5vcHNkYi52MS5WYWx1ZSLuAQoLUXVlcnlIZWFkZXISIQoHY29sdW1ucxgBIAMoCzIQLm9wc2RiLnYxLkNvbHVtbhIqCgtjb25zaXN0ZW5jeRgCIAEoDjIVLm9wc2RiLnYxLkNvbnNpc3RlbmN5EgsKA2xzbhgDIAEoCRIQCgh0aW1lbGluZRgEIAEoDRIWCg5wZW5kaW5nX3dyaXRlcxgFIAEoBBINCgV0b2tlbhgGIAEoDBIuCgtyZXBsaWNhX2FnZRgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIaChJidWZmZXJfdW5yZWFjaGFibGUYCCABKAgiJwoIUm93QmF0Y2gSGwoEcm93cxgBIAMoCzINLm9wc2RiLnYxLlJvdyIhCgxRdWVyeVRyYWlsZXISEQoJcm93X2NvdW50GAEgASgEIpABCg1RdWVyeVJlc3BvbnNlEicKBmhlYWRlchgBIAEoCzIVLm9wc2RiLnYxLlF1ZXJ5SGVhZGVySAASIwoFYmF0Y2gYAiABKAsyEi5vcHNkYi52MS5Sb3dCYXRjaEgAEikKB3RyYWlsZXIYAyABKAsyFi5vcHNkYi52MS5RdWVyeVRyYWlsZXJIAEIGCgRwYXJ0Km8KC0NvbnNpc3RlbmN5EhsKF0NPTlNJU1RFTkNZX1VOU1BFQ0lGSUVEEAASFgoSQ09OU0lTVEVOQ1lfTUVSR0VEEAESFQoRQ09OU0lTVEVOQ1lfTE9DQUwQAhIUChBDT05TSVNURU5DWV9NQUlOEAMqqQIKEkNvbXBhcmlzb25PcGVyYXRvchIjCh9DT01QQVJJU09OX09QRVJBVE9SX1VOU1BFQ0lGSUVEEAASHQoZQ09NUEFSSVNPTl9PUEVSQVRPUl9FUVVBTBABEiEKHUNPTVBBUklTT05fT1BFUkFUT1JfTk9UX0VRVUFMEAISHAoYQ09NUEFSSVNPTl9PUEVSQVRPUl9MRVNTEAMSJQohQ09NUEFSSVNPTl9PUEVSQVRPUl9MRVNTX09SX0VRVUFMEAQSHwobQ09NUEFSSVNPTl9PUEVSQVRPUl9HUkVBVEVSEAUSKAokQ09NUEFSSVNPTl9PUEVSQVRPUl9HUkVBVEVSX09SX0VRVUFMEAYSHAoYQ09NUEFSSVNPTl9PUEVSQVRPUl9MSUtFEAdiBnByb3RvMw", [file_google_protobuf_duration, file_opsdb_v1_value]);
+  fileDesc("ChRvcHNkYi92MS9xdWVyeS5wcm90bxIIb3BzZGIudjEipAIKCUNvbmRpdGlvbhIqCgpjb21wYXJpc29uGAEgASgLMhQub3BzZGIudjEuQ29tcGFyaXNvbkgAEh4KAmluGAIgASgLMhAub3BzZGIudjEuSW5MaXN0SAASJQoHaXNfbnVsbBgDIAEoCzISLm9wc2RiLnYxLk51bGxUZXN0SAASJgoDYW5kGAQgASgLMhcub3BzZGIudjEuQ29uZGl0aW9uTGlzdEgAEiUKAm9yGAUgASgLMhcub3BzZGIudjEuQ29uZGl0aW9uTGlzdEgAEiIKA25vdBgGIAEoCzITLm9wc2RiLnYxLkNvbmRpdGlvbkgAEiQKB2JldHdlZW4YByABKAsyES5vcHNkYi52MS5CZXR3ZWVuSABCCwoJY29uZGl0aW9uIjgKDUNvbmRpdGlvbkxpc3QSJwoKY29uZGl0aW9ucxgBIAMoCzITLm9wc2RiLnYxLkNvbmRpdGlvbiJ6CgpDb21wYXJpc29uEg4KBmNvbHVtbhgBIAEoCRIuCghvcGVyYXRvchgCIAEoDjIcLm9wc2RiLnYxLkNvbXBhcmlzb25PcGVyYXRvchIeCgV2YWx1ZRgDIAEoCzIPLm9wc2RiLnYxLlZhbHVlEgwKBHBhdGgYBCADKAkiVgoHQmV0d2VlbhIOCgZjb2x1bW4YASABKAkSHAoDbG93GAIgASgLMg8ub3BzZGIudjEuVmFsdWUSHQoEaGlnaBgDIAEoCzIPLm9wc2RiLnYxLlZhbHVlIjkKBkluTGlzdBIOCgZjb2x1bW4YASABKAkSHwoGdmFsdWVzGAIgAygLMg8ub3BzZGIudjEuVmFsdWUiGgoITnVsbFRlc3QSDgoGY29sdW1uGAEgASgJIlQKCU9yZGVyVGVybRIOCgZjb2x1bW4YASABKAkSEgoKZGVzY2VuZGluZxgCIAEoCBIjCgVudWxscxgDIAEoDjIULm9wc2RiLnYxLk51bGxzT3JkZXIiWAoJQWdncmVnYXRlEi0KCGZ1bmN0aW9uGAEgASgOMhsub3BzZGIudjEuQWdncmVnYXRlRnVuY3Rpb24SDgoGY29sdW1uGAIgASgJEgwKBG5hbWUYAyABKAkipwEKB1JlbGF0ZWQSDQoFdGFibGUYASABKAkSEwoLZm9yZWlnbl9rZXkYAiABKAkSDwoHY29sdW1ucxgDIAMoCRIiCgV3aGVyZRgEIAEoCzITLm9wc2RiLnYxLkNvbmRpdGlvbhIlCghvcmRlcl9ieRgFIAMoCzITLm9wc2RiLnYxLk9yZGVyVGVybRISCgVsaW1pdBgGIAEoBEgAiAEBQggKBl9saW1pdCK5AwoMUXVlcnlSZXF1ZXN0Eg0KBXRhYmxlGAEgASgJEg8KB2NvbHVtbnMYAiADKAkSIgoFd2hlcmUYAyABKAsyEy5vcHNkYi52MS5Db25kaXRpb24SJQoIb3JkZXJfYnkYBCADKAsyEy5vcHNkYi52MS5PcmRlclRlcm0SEgoFbGltaXQYBSABKARIAIgBARIqCgtjb25zaXN0ZW5jeRgGIAEoDjIVLm9wc2RiLnYxLkNvbnNpc3RlbmN5Eg0KBXRva2VuGAcgASgMEhIKCmJhdGNoX3NpemUYCCABKA0SFAoMcmVzdW1lX2FmdGVyGAkgASgMEicKCmFnZ3JlZ2F0ZXMYCiADKAsyEy5vcHNkYi52MS5BZ2dyZWdhdGUSEAoIZ3JvdXBfYnkYCyADKAkSIgoHcmVsYXRlZBgMIAMoCzIRLm9wc2RiLnYxLlJlbGF0ZWQSCwoDc3FsGA0gASgJEiMKCnBhcmFtZXRlcnMYDiADKAsyDy5vcHNkYi52MS5WYWx1ZRIqCgdtYXhfYWdlGA8gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQggKBl9saW1pdCIkCgZDb2x1bW4SDAoEbmFtZRgBIAEoCRIMCgR0eXBlGAIgASgJIk4KA1JvdxIfCgZ2YWx1ZXMYASADKAsyDy5vcHNkYi52MS5WYWx1ZRImCgdyZWxhdGVkGAIgAygLMhUub3BzZGIudjEuUmVsYXRlZFJvd3MiKgoLUmVsYXRlZFJvd3MSGwoEcm93cxgBIAMoCzINLm9wc2RiLnYxLlJvdyJBCg1SZWxhdGVkSGVhZGVyEg0KBXRhYmxlGAEgASgJEiEKB2NvbHVtbnMYAiADKAsyEC5vcHNkYi52MS5Db2x1bW4iwAIKC1F1ZXJ5SGVhZGVyEiEKB2NvbHVtbnMYASADKAsyEC5vcHNkYi52MS5Db2x1bW4SKgoLY29uc2lzdGVuY3kYAiABKA4yFS5vcHNkYi52MS5Db25zaXN0ZW5jeRILCgNsc24YAyABKAkSEAoIdGltZWxpbmUYBCABKA0SFgoOcGVuZGluZ193cml0ZXMYBSABKAQSDQoFdG9rZW4YBiABKAwSLgoLcmVwbGljYV9hZ2UYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGgoSYnVmZmVyX3VucmVhY2hhYmxlGAggASgIEigKB3JlbGF0ZWQYCSADKAsyFy5vcHNkYi52MS5SZWxhdGVkSGVhZGVyEiYKA2FnZRgKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiI9CghSb3dCYXRjaBIbCgRyb3dzGAEgAygLMg0ub3BzZGIudjEuUm93EhQKDHJlc3VtZV9wb2ludBgCIAEoDCIhCgxRdWVyeVRyYWlsZXISEQoJcm93X2NvdW50GAEgASgEIpABCg1RdWVyeVJlc3BvbnNlEicKBmhlYWRlchgBIAEoCzIVLm9wc2RiLnYxLlF1ZXJ5SGVhZGVySAASIwoFYmF0Y2gYAiABKAsyEi5vcHNkYi52MS5Sb3dCYXRjaEgAEikKB3RyYWlsZXIYAyABKAsyFi5vcHNkYi52MS5RdWVyeVRyYWlsZXJIAEIGCgRwYXJ0Km8KC0NvbnNpc3RlbmN5EhsKF0NPTlNJU1RFTkNZX1VOU1BFQ0lGSUVEEAASFgoSQ09OU0lTVEVOQ1lfTUVSR0VEEAESFQoRQ09OU0lTVEVOQ1lfTE9DQUwQAhIUChBDT05TSVNURU5DWV9NQUlOEAMq0gYKEkNvbXBhcmlzb25PcGVyYXRvchIjCh9DT01QQVJJU09OX09QRVJBVE9SX1VOU1BFQ0lGSUVEEAASHQoZQ09NUEFSSVNPTl9PUEVSQVRPUl9FUVVBTBABEiEKHUNPTVBBUklTT05fT1BFUkFUT1JfTk9UX0VRVUFMEAISHAoYQ09NUEFSSVNPTl9PUEVSQVRPUl9MRVNTEAMSJQohQ09NUEFSSVNPTl9PUEVSQVRPUl9MRVNTX09SX0VRVUFMEAQSHwobQ09NUEFSSVNPTl9PUEVSQVRPUl9HUkVBVEVSEAUSKAokQ09NUEFSSVNPTl9PUEVSQVRPUl9HUkVBVEVSX09SX0VRVUFMEAYSHAoYQ09NUEFSSVNPTl9PUEVSQVRPUl9MSUtFEAcSHQoZQ09NUEFSSVNPTl9PUEVSQVRPUl9JTElLRRAIEh0KGUNPTVBBUklTT05fT1BFUkFUT1JfUkVHRVgQCRIpCiVDT01QQVJJU09OX09QRVJBVE9SX1JFR0VYX0lHTk9SRV9DQVNFEAoSLAooQ09NUEFSSVNPTl9PUEVSQVRPUl9JU19OT1RfRElTVElOQ1RfRlJPTRALEiAKHENPTVBBUklTT05fT1BFUkFUT1JfQ09OVEFJTlMQDBIkCiBDT01QQVJJU09OX09QRVJBVE9SX0NPTlRBSU5FRF9CWRANEiAKHENPTVBBUklTT05fT1BFUkFUT1JfT1ZFUkxBUFMQDhIfChtDT01QQVJJU09OX09QRVJBVE9SX0hBU19LRVkQDxIjCh9DT01QQVJJU09OX09QRVJBVE9SX0hBU19BTllfS0VZEBASJAogQ09NUEFSSVNPTl9PUEVSQVRPUl9IQVNfQUxMX0tFWVMQERIoCiRDT01QQVJJU09OX09QRVJBVE9SX0pTT05fUEFUSF9FWElTVFMQEhIfChtDT01QQVJJU09OX09QRVJBVE9SX01BVENIRVMQExIlCiFDT01QQVJJU09OX09QRVJBVE9SX1NUUklDVExZX0xFRlQQFBImCiJDT01QQVJJU09OX09QRVJBVE9SX1NUUklDVExZX1JJR0hUEBUSIAocQ09NUEFSSVNPTl9PUEVSQVRPUl9BREpBQ0VOVBAWKlYKCk51bGxzT3JkZXISGwoXTlVMTFNfT1JERVJfVU5TUEVDSUZJRUQQABIVChFOVUxMU19PUkRFUl9GSVJTVBABEhQKEE5VTExTX09SREVSX0xBU1QQAirsAQoRQWdncmVnYXRlRnVuY3Rpb24SIgoeQUdHUkVHQVRFX0ZVTkNUSU9OX1VOU1BFQ0lGSUVEEAASHAoYQUdHUkVHQVRFX0ZVTkNUSU9OX0NPVU5UEAESJQohQUdHUkVHQVRFX0ZVTkNUSU9OX0NPVU5UX0RJU1RJTkNUEAISGgoWQUdHUkVHQVRFX0ZVTkNUSU9OX1NVTRADEhoKFkFHR1JFR0FURV9GVU5DVElPTl9BVkcQBBIaChZBR0dSRUdBVEVfRlVOQ1RJT05fTUlOEAUSGgoWQUdHUkVHQVRFX0ZVTkNUSU9OX01BWBAGYgZwcm90bzM", [file_google_protobuf_duration, file_opsdb_v1_value]);
 
 /**
  * A condition on one row.
@@ -75,6 +75,14 @@ export type Condition = Message<"opsdb.v1.Condition"> & {
      */
     value: Condition;
     case: "not";
+  } | {
+    /**
+     * One column between two values.
+     *
+     * @generated from field: opsdb.v1.Between between = 7;
+     */
+    value: Between;
+    case: "between";
   } | { case: undefined; value?: undefined };
 };
 
@@ -107,7 +115,7 @@ export const ConditionListSchema: GenMessage<ConditionList> = /*@__PURE__*/
   messageDesc(file_opsdb_v1_query, 1);
 
 /**
- * One column against one value. Comparison with NULL is unknown, as in SQL.
+ * One column against one value. Comparison with NULL is unknown, as in SQL, but for IS_NOT_DISTINCT_FROM.
  *
  * @generated from message opsdb.v1.Comparison
  */
@@ -127,11 +135,20 @@ export type Comparison = Message<"opsdb.v1.Comparison"> & {
   operator: ComparisonOperator;
 
   /**
-   * The value. Unset: INVALID_ARGUMENT.
+   * The value; of the type that the operator takes on its right, which is the column's for most. Unset:
+   * INVALID_ARGUMENT.
    *
    * @generated from field: opsdb.v1.Value value = 3;
    */
   value?: Value | undefined;
+
+  /**
+   * For json and jsonb columns: compares what lies at this path of keys and array indexes (#>) instead of the whole.
+   * A json_value is compared as jsonb; a string_value with the text there (#>>). Unset: the whole column.
+   *
+   * @generated from field: repeated string path = 4;
+   */
+  path: string[];
 };
 
 /**
@@ -140,6 +157,41 @@ export type Comparison = Message<"opsdb.v1.Comparison"> & {
  */
 export const ComparisonSchema: GenMessage<Comparison> = /*@__PURE__*/
   messageDesc(file_opsdb_v1_query, 2);
+
+/**
+ * low <= column and column <= high.
+ *
+ * @generated from message opsdb.v1.Between
+ */
+export type Between = Message<"opsdb.v1.Between"> & {
+  /**
+   * Column name. Unset: INVALID_ARGUMENT.
+   *
+   * @generated from field: string column = 1;
+   */
+  column: string;
+
+  /**
+   * The lower bound, included. Unset: INVALID_ARGUMENT.
+   *
+   * @generated from field: opsdb.v1.Value low = 2;
+   */
+  low?: Value | undefined;
+
+  /**
+   * The upper bound, included. Unset: INVALID_ARGUMENT.
+   *
+   * @generated from field: opsdb.v1.Value high = 3;
+   */
+  high?: Value | undefined;
+};
+
+/**
+ * Describes the message opsdb.v1.Between.
+ * Use `create(BetweenSchema)` to create a new message.
+ */
+export const BetweenSchema: GenMessage<Between> = /*@__PURE__*/
+  messageDesc(file_opsdb_v1_query, 3);
 
 /**
  * column IN (values).
@@ -167,7 +219,7 @@ export type InList = Message<"opsdb.v1.InList"> & {
  * Use `create(InListSchema)` to create a new message.
  */
 export const InListSchema: GenMessage<InList> = /*@__PURE__*/
-  messageDesc(file_opsdb_v1_query, 3);
+  messageDesc(file_opsdb_v1_query, 4);
 
 /**
  * column IS NULL.
@@ -188,7 +240,7 @@ export type NullTest = Message<"opsdb.v1.NullTest"> & {
  * Use `create(NullTestSchema)` to create a new message.
  */
 export const NullTestSchema: GenMessage<NullTest> = /*@__PURE__*/
-  messageDesc(file_opsdb_v1_query, 4);
+  messageDesc(file_opsdb_v1_query, 5);
 
 /**
  * One term of the order.
@@ -204,11 +256,18 @@ export type OrderTerm = Message<"opsdb.v1.OrderTerm"> & {
   column: string;
 
   /**
-   * Descending. Unset: ascending. NULLs come last ascending and first descending, as in PostgreSQL.
+   * Descending. Unset: ascending.
    *
    * @generated from field: bool descending = 2;
    */
   descending: boolean;
+
+  /**
+   * Where NULLs come. Unset: last ascending and first descending, as in PostgreSQL.
+   *
+   * @generated from field: opsdb.v1.NullsOrder nulls = 3;
+   */
+  nulls: NullsOrder;
 };
 
 /**
@@ -216,16 +275,108 @@ export type OrderTerm = Message<"opsdb.v1.OrderTerm"> & {
  * Use `create(OrderTermSchema)` to create a new message.
  */
 export const OrderTermSchema: GenMessage<OrderTerm> = /*@__PURE__*/
-  messageDesc(file_opsdb_v1_query, 5);
+  messageDesc(file_opsdb_v1_query, 6);
 
 /**
- * A query of one table.
+ * One value over all rows of a group.
+ *
+ * @generated from message opsdb.v1.Aggregate
+ */
+export type Aggregate = Message<"opsdb.v1.Aggregate"> & {
+  /**
+   * The function. Unset: INVALID_ARGUMENT.
+   *
+   * @generated from field: opsdb.v1.AggregateFunction function = 1;
+   */
+  function: AggregateFunction;
+
+  /**
+   * Column name. Unset: rows are counted; INVALID_ARGUMENT for any other function than COUNT.
+   *
+   * @generated from field: string column = 2;
+   */
+  column: string;
+
+  /**
+   * Name of the result's column, which order_by may use. Unset: "count", "sum_<column>" and so on.
+   *
+   * @generated from field: string name = 3;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message opsdb.v1.Aggregate.
+ * Use `create(AggregateSchema)` to create a new message.
+ */
+export const AggregateSchema: GenMessage<Aggregate> = /*@__PURE__*/
+  messageDesc(file_opsdb_v1_query, 7);
+
+/**
+ * Rows of another table that belong to each row of the result, along a foreign key of either of the two.
+ *
+ * @generated from message opsdb.v1.Related
+ */
+export type Related = Message<"opsdb.v1.Related"> & {
+  /**
+   * The other table. Unset: INVALID_ARGUMENT.
+   *
+   * @generated from field: string table = 1;
+   */
+  table: string;
+
+  /**
+   * The foreign key's constraint name, for where more than one leads there. Unset: the only one, or else
+   * INVALID_ARGUMENT.
+   *
+   * @generated from field: string foreign_key = 2;
+   */
+  foreignKey: string;
+
+  /**
+   * Columns to return. Unset: all, in the table's order.
+   *
+   * @generated from field: repeated string columns = 3;
+   */
+  columns: string[];
+
+  /**
+   * Which of its rows. Unset: all that belong.
+   *
+   * @generated from field: opsdb.v1.Condition where = 4;
+   */
+  where?: Condition | undefined;
+
+  /**
+   * Their order; the primary key is appended. Unset: by primary key.
+   *
+   * @generated from field: repeated opsdb.v1.OrderTerm order_by = 5;
+   */
+  orderBy: OrderTerm[];
+
+  /**
+   * The most rows for each row of the result. Unset: no limit.
+   *
+   * @generated from field: optional uint64 limit = 6;
+   */
+  limit?: bigint | undefined;
+};
+
+/**
+ * Describes the message opsdb.v1.Related.
+ * Use `create(RelatedSchema)` to create a new message.
+ */
+export const RelatedSchema: GenMessage<Related> = /*@__PURE__*/
+  messageDesc(file_opsdb_v1_query, 8);
+
+/**
+ * A query of one table, or one SQL statement.
  *
  * @generated from message opsdb.v1.QueryRequest
  */
 export type QueryRequest = Message<"opsdb.v1.QueryRequest"> & {
   /**
-   * Table name, "table" in schema "public" or "schema.table". Unset: INVALID_ARGUMENT.
+   * Table name, "table" in schema "public" or "schema.table". Unset: INVALID_ARGUMENT, unless sql is set.
    *
    * @generated from field: string table = 1;
    */
@@ -280,6 +431,58 @@ export type QueryRequest = Message<"opsdb.v1.QueryRequest"> & {
    * @generated from field: uint32 batch_size = 8;
    */
   batchSize: number;
+
+  /**
+   * Goes on after the last row that arrived of an interrupted result: its RowBatch.resume_point. All else in the
+   * request must be as it was, only batch_size may differ. A different query's: INVALID_ARGUMENT. Unset: from the start.
+   *
+   * @generated from field: bytes resume_after = 9;
+   */
+  resumeAfter: Uint8Array;
+
+  /**
+   * Aggregates instead of rows: the result has the columns of group_by and then these. Unset: rows.
+   *
+   * @generated from field: repeated opsdb.v1.Aggregate aggregates = 10;
+   */
+  aggregates: Aggregate[];
+
+  /**
+   * Columns to group by. Set without aggregates: the different combinations. Unset: all rows are one group.
+   *
+   * @generated from field: repeated string group_by = 11;
+   */
+  groupBy: string[];
+
+  /**
+   * Rows of other tables that come with each row. Unset: none.
+   *
+   * @generated from field: repeated opsdb.v1.Related related = 12;
+   */
+  related: Related[];
+
+  /**
+   * One read-only SQL statement over the merged tables, with parameters $1, $2 and so on, where this server allows SQL.
+   * Only consistency, token, limit, batch_size and parameters may be set with it. Unset: a query of a table.
+   *
+   * @generated from field: string sql = 13;
+   */
+  sql: string;
+
+  /**
+   * The parameters of sql. Unset: none.
+   *
+   * @generated from field: repeated opsdb.v1.Value parameters = 14;
+   */
+  parameters: Value[];
+
+  /**
+   * A result may be given that was read no longer than this ago. Never used for merged reads at a site that buffers
+   * writes. Unset: what is true now.
+   *
+   * @generated from field: google.protobuf.Duration max_age = 15;
+   */
+  maxAge?: Duration | undefined;
 };
 
 /**
@@ -287,7 +490,7 @@ export type QueryRequest = Message<"opsdb.v1.QueryRequest"> & {
  * Use `create(QueryRequestSchema)` to create a new message.
  */
 export const QueryRequestSchema: GenMessage<QueryRequest> = /*@__PURE__*/
-  messageDesc(file_opsdb_v1_query, 6);
+  messageDesc(file_opsdb_v1_query, 9);
 
 /**
  * A column of a result.
@@ -315,7 +518,7 @@ export type Column = Message<"opsdb.v1.Column"> & {
  * Use `create(ColumnSchema)` to create a new message.
  */
 export const ColumnSchema: GenMessage<Column> = /*@__PURE__*/
-  messageDesc(file_opsdb_v1_query, 7);
+  messageDesc(file_opsdb_v1_query, 10);
 
 /**
  * The values of one row, in the order of the columns.
@@ -329,6 +532,13 @@ export type Row = Message<"opsdb.v1.Row"> & {
    * @generated from field: repeated opsdb.v1.Value values = 1;
    */
   values: Value[];
+
+  /**
+   * The related rows, one element for each of QueryRequest.related. Unset: none were asked for.
+   *
+   * @generated from field: repeated opsdb.v1.RelatedRows related = 2;
+   */
+  related: RelatedRows[];
 };
 
 /**
@@ -336,7 +546,56 @@ export type Row = Message<"opsdb.v1.Row"> & {
  * Use `create(RowSchema)` to create a new message.
  */
 export const RowSchema: GenMessage<Row> = /*@__PURE__*/
-  messageDesc(file_opsdb_v1_query, 8);
+  messageDesc(file_opsdb_v1_query, 11);
+
+/**
+ * The rows of another table that belong to one row.
+ *
+ * @generated from message opsdb.v1.RelatedRows
+ */
+export type RelatedRows = Message<"opsdb.v1.RelatedRows"> & {
+  /**
+   * The rows. Unset: none belong.
+   *
+   * @generated from field: repeated opsdb.v1.Row rows = 1;
+   */
+  rows: Row[];
+};
+
+/**
+ * Describes the message opsdb.v1.RelatedRows.
+ * Use `create(RelatedRowsSchema)` to create a new message.
+ */
+export const RelatedRowsSchema: GenMessage<RelatedRows> = /*@__PURE__*/
+  messageDesc(file_opsdb_v1_query, 12);
+
+/**
+ * The columns of related rows.
+ *
+ * @generated from message opsdb.v1.RelatedHeader
+ */
+export type RelatedHeader = Message<"opsdb.v1.RelatedHeader"> & {
+  /**
+   * Name of the other table.
+   *
+   * @generated from field: string table = 1;
+   */
+  table: string;
+
+  /**
+   * Its columns.
+   *
+   * @generated from field: repeated opsdb.v1.Column columns = 2;
+   */
+  columns: Column[];
+};
+
+/**
+ * Describes the message opsdb.v1.RelatedHeader.
+ * Use `create(RelatedHeaderSchema)` to create a new message.
+ */
+export const RelatedHeaderSchema: GenMessage<RelatedHeader> = /*@__PURE__*/
+  messageDesc(file_opsdb_v1_query, 13);
 
 /**
  * First message of a result: its columns and the state of the data that was read.
@@ -400,6 +659,20 @@ export type QueryHeader = Message<"opsdb.v1.QueryHeader"> & {
    * @generated from field: bool buffer_unreachable = 8;
    */
   bufferUnreachable: boolean;
+
+  /**
+   * Columns of the related rows, one element for each of QueryRequest.related.
+   *
+   * @generated from field: repeated opsdb.v1.RelatedHeader related = 9;
+   */
+  related: RelatedHeader[];
+
+  /**
+   * Age of a result that was not read now, see QueryRequest.max_age. Unset: it was.
+   *
+   * @generated from field: google.protobuf.Duration age = 10;
+   */
+  age?: Duration | undefined;
 };
 
 /**
@@ -407,7 +680,7 @@ export type QueryHeader = Message<"opsdb.v1.QueryHeader"> & {
  * Use `create(QueryHeaderSchema)` to create a new message.
  */
 export const QueryHeaderSchema: GenMessage<QueryHeader> = /*@__PURE__*/
-  messageDesc(file_opsdb_v1_query, 9);
+  messageDesc(file_opsdb_v1_query, 14);
 
 /**
  * Some rows of a result.
@@ -421,6 +694,13 @@ export type RowBatch = Message<"opsdb.v1.RowBatch"> & {
    * @generated from field: repeated opsdb.v1.Row rows = 1;
    */
   rows: Row[];
+
+  /**
+   * For QueryRequest.resume_after: goes on after the last of these rows. Unset: the query has no order_by, or groups.
+   *
+   * @generated from field: bytes resume_point = 2;
+   */
+  resumePoint: Uint8Array;
 };
 
 /**
@@ -428,7 +708,7 @@ export type RowBatch = Message<"opsdb.v1.RowBatch"> & {
  * Use `create(RowBatchSchema)` to create a new message.
  */
 export const RowBatchSchema: GenMessage<RowBatch> = /*@__PURE__*/
-  messageDesc(file_opsdb_v1_query, 10);
+  messageDesc(file_opsdb_v1_query, 15);
 
 /**
  * Last message of a result.
@@ -449,7 +729,7 @@ export type QueryTrailer = Message<"opsdb.v1.QueryTrailer"> & {
  * Use `create(QueryTrailerSchema)` to create a new message.
  */
 export const QueryTrailerSchema: GenMessage<QueryTrailer> = /*@__PURE__*/
-  messageDesc(file_opsdb_v1_query, 11);
+  messageDesc(file_opsdb_v1_query, 16);
 
 /**
  * One message of a result: the header, then batches, then the trailer. A stream that ends without a trailer
@@ -495,7 +775,7 @@ export type QueryResponse = Message<"opsdb.v1.QueryResponse"> & {
  * Use `create(QueryResponseSchema)` to create a new message.
  */
 export const QueryResponseSchema: GenMessage<QueryResponse> = /*@__PURE__*/
-  messageDesc(file_opsdb_v1_query, 12);
+  messageDesc(file_opsdb_v1_query, 17);
 
 /**
  * Which state of the data a query reads.
@@ -547,7 +827,8 @@ export const ConsistencySchema: GenEnum<Consistency> = /*@__PURE__*/
   enumDesc(file_opsdb_v1_query, 0);
 
 /**
- * Operators of a comparison.
+ * Operators of a comparison. Which of them a column has follows from its type, as in PostgreSQL; one that it lacks is
+ * INVALID_ARGUMENT with the reason INVALID_OPERATOR.
  *
  * @generated from enum opsdb.v1.ComparisonOperator
  */
@@ -607,10 +888,116 @@ export const ComparisonOperator = {
    * @generated from enum value: COMPARISON_OPERATOR_LIKE = 7;
    */
   LIKE: 7,
+
+  /**
+   * ILIKE: LIKE without regard to case.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_ILIKE = 8;
+   */
+  ILIKE: 8,
+
+  /**
+   * ~: matches a POSIX regular expression, for text columns.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_REGEX = 9;
+   */
+  REGEX: 9,
+
+  /**
+   * ~*: the same without regard to case.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_REGEX_IGNORE_CASE = 10;
+   */
+  REGEX_IGNORE_CASE: 10,
+
+  /**
+   * IS NOT DISTINCT FROM: = for which NULL equals NULL.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_IS_NOT_DISTINCT_FROM = 11;
+   */
+  IS_NOT_DISTINCT_FROM: 11,
+
+  /**
+   * @>: contains. Arrays, jsonb, ranges (also one element of the range), multiranges, geometric types.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_CONTAINS = 12;
+   */
+  CONTAINS: 12,
+
+  /**
+   * <@: is contained by.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_CONTAINED_BY = 13;
+   */
+  CONTAINED_BY: 13,
+
+  /**
+   * &&: overlaps. Arrays, ranges, multiranges, inet, geometric types.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_OVERLAPS = 14;
+   */
+  OVERLAPS: 14,
+
+  /**
+   * ?: jsonb has this key or text element.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_HAS_KEY = 15;
+   */
+  HAS_KEY: 15,
+
+  /**
+   * ?|: jsonb has any of these keys; the value is an array of text.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_HAS_ANY_KEY = 16;
+   */
+  HAS_ANY_KEY: 16,
+
+  /**
+   * ?&: jsonb has all of these keys; the value is an array of text.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_HAS_ALL_KEYS = 17;
+   */
+  HAS_ALL_KEYS: 17,
+
+  /**
+   * @?: the JSON path finds something in jsonb; the value is the path as text.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_JSON_PATH_EXISTS = 18;
+   */
+  JSON_PATH_EXISTS: 18,
+
+  /**
+   * @@: the JSON path predicate is true of jsonb, or the tsvector matches the tsquery; the value is its text.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_MATCHES = 19;
+   */
+  MATCHES: 19,
+
+  /**
+   * <<: strictly left of. Ranges, multiranges, geometric types; for inet: is contained by, and not equal to.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_STRICTLY_LEFT = 20;
+   */
+  STRICTLY_LEFT: 20,
+
+  /**
+   * >>: strictly right of; for inet: contains, and not equal to.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_STRICTLY_RIGHT = 21;
+   */
+  STRICTLY_RIGHT: 21,
+
+  /**
+   * -|-: ranges that touch.
+   *
+   * @generated from enum value: COMPARISON_OPERATOR_ADJACENT = 22;
+   */
+  ADJACENT: 22,
 } as const;
 
 /**
- * Operators of a comparison.
+ * Operators of a comparison. Which of them a column has follows from its type, as in PostgreSQL; one that it lacks is
+ * INVALID_ARGUMENT with the reason INVALID_OPERATOR.
  *
  * @generated from enum opsdb.v1.ComparisonOperator
  */
@@ -621,4 +1008,114 @@ export type ComparisonOperator = (typeof ComparisonOperator)[keyof typeof Compar
  */
 export const ComparisonOperatorSchema: GenEnum<ComparisonOperator> = /*@__PURE__*/
   enumDesc(file_opsdb_v1_query, 1);
+
+/**
+ * Where NULLs come in an order.
+ *
+ * @generated from enum opsdb.v1.NullsOrder
+ */
+export const NullsOrder = {
+  /**
+   * Last ascending, first descending.
+   *
+   * @generated from enum value: NULLS_ORDER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Before all other values.
+   *
+   * @generated from enum value: NULLS_ORDER_FIRST = 1;
+   */
+  FIRST: 1,
+
+  /**
+   * After all other values.
+   *
+   * @generated from enum value: NULLS_ORDER_LAST = 2;
+   */
+  LAST: 2,
+} as const;
+
+/**
+ * Where NULLs come in an order.
+ *
+ * @generated from enum opsdb.v1.NullsOrder
+ */
+export type NullsOrder = (typeof NullsOrder)[keyof typeof NullsOrder] | UnknownEnum;
+
+/**
+ * Describes the enum opsdb.v1.NullsOrder.
+ */
+export const NullsOrderSchema: GenEnum<NullsOrder> = /*@__PURE__*/
+  enumDesc(file_opsdb_v1_query, 2);
+
+/**
+ * What an aggregate computes.
+ *
+ * @generated from enum opsdb.v1.AggregateFunction
+ */
+export const AggregateFunction = {
+  /**
+   * Not a function.
+   *
+   * @generated from enum value: AGGREGATE_FUNCTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Rows, or where a column is given its values that are not NULL. bigint.
+   *
+   * @generated from enum value: AGGREGATE_FUNCTION_COUNT = 1;
+   */
+  COUNT: 1,
+
+  /**
+   * Different values that are not NULL. bigint.
+   *
+   * @generated from enum value: AGGREGATE_FUNCTION_COUNT_DISTINCT = 2;
+   */
+  COUNT_DISTINCT: 2,
+
+  /**
+   * Sum, for numbers and intervals.
+   *
+   * @generated from enum value: AGGREGATE_FUNCTION_SUM = 3;
+   */
+  SUM: 3,
+
+  /**
+   * Mean, for numbers and intervals.
+   *
+   * @generated from enum value: AGGREGATE_FUNCTION_AVG = 4;
+   */
+  AVG: 4,
+
+  /**
+   * Smallest value.
+   *
+   * @generated from enum value: AGGREGATE_FUNCTION_MIN = 5;
+   */
+  MIN: 5,
+
+  /**
+   * Largest value.
+   *
+   * @generated from enum value: AGGREGATE_FUNCTION_MAX = 6;
+   */
+  MAX: 6,
+} as const;
+
+/**
+ * What an aggregate computes.
+ *
+ * @generated from enum opsdb.v1.AggregateFunction
+ */
+export type AggregateFunction = (typeof AggregateFunction)[keyof typeof AggregateFunction] | UnknownEnum;
+
+/**
+ * Describes the enum opsdb.v1.AggregateFunction.
+ */
+export const AggregateFunctionSchema: GenEnum<AggregateFunction> = /*@__PURE__*/
+  enumDesc(file_opsdb_v1_query, 3);
 
