@@ -37,6 +37,8 @@ export interface Column {
   generatedExpression: string | undefined;
   /** The default is an identity or a sequence: it only moves on main. "always" cannot be given by a client. */
   identity: "none" | "by_default" | "always";
+  /** Texts that differ may be equal under its collation. */
+  nondeterministic: boolean;
   comment: string;
 }
 

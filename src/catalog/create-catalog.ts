@@ -71,6 +71,7 @@ function readTable(content: TableContent): TableContent {
       defaultExpression: c.defaultExpression,
       generatedExpression: c.generatedExpression,
       identity: c.identity,
+      nondeterministic: c.nondeterministic,
       comment: c.comment,
     }),
   );

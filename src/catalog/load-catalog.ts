@@ -44,6 +44,7 @@ interface ColumnRow {
   identity: string;
   generated: boolean;
   expression: string | null;
+  nondeterministic: boolean | null;
   comment: string | null;
 }
 
@@ -95,6 +96,7 @@ select json_build_object(
           'name', a.attname, 'type', a.atttypid::text, 'modifier', a.atttypmod,
           'formatted', format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull, 'identity', a.attidentity,
           'generated', a.attgenerated <> '', 'expression', pg_get_expr(d.adbin, d.adrelid),
+          'nondeterministic', (select not l.collisdeterministic from pg_collation l where l.oid = a.attcollation),
           'comment', col_description(a.attrelid, a.attnum)) order by a.attnum)
         from attributes a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
         where a.attrelid = c.oid),
@@ -165,6 +167,7 @@ function readColumn(row: ColumnRow, types: ReadonlyMap<string, TypeRow>): Column
     defaultExpression: row.generated ? undefined : expression,
     generatedExpression: row.generated ? (row.expression ?? "") : undefined,
     identity: row.identity === "a" ? "always" : row.identity === "d" || sequence ? "by_default" : "none",
+    nondeterministic: row.nondeterministic ?? false,
     comment: row.comment ?? "",
   };
 }
@@ -206,7 +209,8 @@ function typeOf(types: ReadonlyMap<string, TypeRow>, oid: string): TypeRow {
   return type;
 }
 
-const kinds: Partial<Record<string, ValueKind>> = {
+/** How values of PostgreSQL's own types go out; "text" for those that are not here. */
+export const kinds: Partial<Record<string, ValueKind>> = {
   bool: "bool",
   int2: "int64",
   int4: "int64",

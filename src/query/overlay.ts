@@ -3,9 +3,7 @@ import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import { type Catalog, type ColumnType, columnOf, type Table } from "../catalog/catalog.ts";
 import type { TextValue } from "../value.ts";
 import type { Mutation, Precondition } from "../write.ts";
-
-/** A row of the database as text, one value for each column in the table's order; null where there is no such row. */
-export type RowText = readonly TextValue[] | null;
+import { type OverlaidRow, OverlaidTable, type RowText } from "./overlaid-table.ts";
 
 /** Reads rows of the snapshot by their keys. Answers them in the order of the keys. */
 export type ReadRows = (table: Table, keys: readonly (readonly TextValue[])[]) => Promise<RowText[]>;
@@ -23,22 +21,6 @@ export interface OverlaidSnapshot {
   sameValue: SameValue;
 }
 
-interface OverlaidRow {
-  key: readonly TextValue[];
-  /** As the pending writes leave it. */
-  row: RowText;
-  /** Whether a pending write changes it; otherwise the snapshot's row stands. */
-  changed: boolean;
-}
-
-/** The rows of one table that pending writes change. */
-export interface OverlaidTable {
-  /** Keys whose rows of the snapshot do not count any more. */
-  keys: (readonly TextValue[])[];
-  /** The rows that stand in their place. */
-  rows: (readonly TextValue[])[];
-}
-
 /**
  * What one snapshot looks like once the pending writes have been applied to it, in order, each whole or not at all: a
  * write that main would refuse in that state (its row exists, or does not, or a precondition fails) changes nothing.
@@ -46,7 +28,7 @@ export interface OverlaidTable {
  */
 export class Overlay {
   readonly #catalog: Catalog;
-  readonly #tables = new Map<string, Map<string, OverlaidRow>>();
+  readonly #tables = new Map<string, OverlaidTable>();
   #growing: Promise<void> = Promise.resolve();
   #upTo: bigint;
   #merged = 0;
@@ -73,15 +55,10 @@ export class Overlay {
     await grown;
   }
 
-  /** What to put over a table. */
-  table(id: string): OverlaidTable {
-    const overlaid: OverlaidTable = { keys: [], rows: [] };
-    for (const { key, row, changed } of this.#tables.get(id)?.values() ?? []) {
-      if (!changed) continue;
-      overlaid.keys.push(key);
-      if (row) overlaid.rows.push(row);
-    }
-    return overlaid;
+  /** What to put over a table; undefined for nothing. */
+  table(id: string): OverlaidTable | undefined {
+    const overlaid = this.#tables.get(id);
+    return overlaid?.isEmpty ? undefined : overlaid;
   }
 
   async #grow(pending: readonly BufferedWrite[], snapshot: OverlaidSnapshot): Promise<void> {
@@ -108,39 +85,38 @@ export class Overlay {
     for (const { write } of writes)
       for (const { table, key } of write.mutations) {
         const text = JSON.stringify(key);
-        if (this.#tables.get(table)?.has(text)) continue;
+        if (this.#tables.get(table)?.find(text)) continue;
         const keys = unknown.get(table) ?? new Map<string, readonly TextValue[]>();
         unknown.set(table, keys.set(text, key));
       }
     for (const [id, keys] of unknown) {
       const table = this.#catalog.byId(id);
-      const rows = table ? await readRows(table, [...keys.values()]) : [];
-      const known = this.#tables.get(id) ?? new Map<string, OverlaidRow>();
-      this.#tables.set(id, known);
+      if (!table) continue; // its writes change nothing
+      const rows = await readRows(table, [...keys.values()]);
+      const overlaid = this.#tables.get(id) ?? new OverlaidTable(table);
+      this.#tables.set(id, overlaid);
       [...keys].forEach(([text, key], i) => {
-        known.set(text, { key, row: rows[i] ?? null, changed: false });
+        overlaid.add(text, key, rows[i] ?? null);
       });
     }
   }
 
   /** Applies one write. Answers false, and changes nothing, where main would refuse it. */
   async #apply(mutations: readonly Mutation[], sameValue: SameValue): Promise<boolean> {
-    const scratch = new Map<OverlaidRow, RowText>();
+    const scratch = new Map<OverlaidRow, { overlaid: OverlaidTable; after: RowText }>();
     for (const mutation of mutations) {
       const table = this.#catalog.byId(mutation.table);
-      const target = this.#tables.get(mutation.table)?.get(JSON.stringify(mutation.key));
-      if (!table || !target) return false;
-      const before = scratch.has(target) ? (scratch.get(target) ?? null) : target.row;
+      const overlaid = this.#tables.get(mutation.table);
+      const target = overlaid?.find(JSON.stringify(mutation.key));
+      if (!table || !overlaid || !target) return false;
+      const before = scratch.get(target)?.after ?? (scratch.has(target) ? null : target.row);
       for (const precondition of mutation.preconditions)
         if (!(await holds(table, before, precondition, sameValue))) return false;
       const after = applyMutation(table, before, mutation);
       if (after === undefined) return false;
-      scratch.set(target, after);
+      scratch.set(target, { overlaid, after });
     }
-    for (const [target, row] of scratch) {
-      target.row = row;
-      target.changed = true;
-    }
+    for (const [target, { overlaid, after }] of scratch) overlaid.change(target, after);
     return true;
   }
 }

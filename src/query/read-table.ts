@@ -7,13 +7,14 @@ import type { Lsn } from "../lsn.ts";
 import type { Position } from "../position.ts";
 import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
 import { Overlay } from "./overlay.ts";
+import { planQuery } from "./plan-query.ts";
 import { Snapshot } from "./snapshot.ts";
-import type { QueryPart, ResultColumn, TableQuery } from "./table-query.ts";
-import { planQuery } from "./table-sql.ts";
+import type { QueryHeader, QueryPart, ResultColumn, TableQuery } from "./table-query.ts";
 
 /** What was read, for the header. */
 export interface ReadFacts {
   columns: ResultColumn[];
+  related: QueryHeader["related"];
   pendingWrites: number;
   /** Every write of the site up to here is in the result. */
   position: Position;
@@ -50,8 +51,7 @@ export class TableReader {
   }
 
   async *read(catalog: Catalog, query: TableQuery, options: ReadOptions): AsyncGenerator<QueryPart> {
-    const table = catalog.table(query.table, "table");
-    const plan = planQuery(table, query);
+    const plan = planQuery(catalog, query);
     const { pool, timeoutMs } = options;
     // A reader that is too slow gives its connection, and its snapshot, back.
     using deadline = new Deadline(timeoutMs);
@@ -59,25 +59,27 @@ export class TableReader {
     const truncations = this.#pending?.truncations;
     try {
       // Before the snapshot, for G5: a write that is proven by now is in the snapshot, one that is proven in between is not.
-      const touched = this.#pending?.touches(table.id) ?? false;
+      const touched = plan.tables.some(({ id }) => this.#pending?.touches(id));
       await using snapshot = await Snapshot.open(pool, this.#site, timeoutMs, signal);
       const overlay = await this.#overlayOf(snapshot, catalog, touched);
       if (this.#pending?.truncations !== truncations)
         throw new OpsDbError("BUFFER_UNAVAILABLE", "Redis has lost writes, which are being read again", {
           retryAfterMs: 1_000,
         });
-      const statement = plan.sql(overlay?.table(table.id));
       yield options.header({
         columns: plan.columns,
+        related: plan.related,
         pendingWrites: overlay?.merged ?? 0,
         position: overlay?.upTo ?? snapshot.cursor,
         lsnAfter: snapshot.lsnAfter,
       });
       let rowCount = 0;
-      for await (const rows of snapshot.stream(statement, query.batchSize)) {
-        rowCount += rows.length;
-        yield { kind: "batch", rows };
+      const batches = plan.run(({ id }) => overlay?.table(id), snapshot.stream, query.batchSize);
+      for await (const batch of batches) {
+        rowCount += batch.rows.length;
+        yield { kind: "batch", ...batch };
       }
+      await snapshot.end();
       yield { kind: "trailer", rowCount };
     } catch (error) {
       if (options.signal.aborted) throw options.signal.reason;

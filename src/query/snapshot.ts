@@ -9,7 +9,8 @@ import { parseLedgerRow, readLedger } from "../postgres/ledger.ts";
 import { connectClient, rowsOf } from "../postgres/use-client.ts";
 import type { TextValue } from "../value.ts";
 import type { OverlaidSnapshot, ReadKnown, ReadRows, SameValue } from "./overlay.ts";
-import { rowsByKeySql, type TableStatement } from "./table-sql.ts";
+import type { RunStatement, TableStatement } from "./plan-query.ts";
+import { rowsByKeySql } from "./rows-by-key.ts";
 
 /**
  * One read-only snapshot of a database, on a connection of its own. Aborting the signal drops the connection; disposing
@@ -80,7 +81,9 @@ export class Snapshot implements AsyncDisposable, OverlaidSnapshot {
   };
 
   /** The statement's rows, in batches. The reader's pace is the cursor's. */
-  async *stream(statement: TableStatement, batchSize: number): AsyncGenerator<TextValue[][]> {
+  readonly stream: RunStatement = (statement, batchSize) => this.#stream(statement, batchSize);
+
+  async *#stream(statement: TableStatement, batchSize: number): AsyncGenerator<TextValue[][]> {
     if (statement.memoryKb !== undefined) await this.#query({ text: `set local work_mem = ${statement.memoryKb}` });
     const cursor = this.#client.query(
       new Cursor<TextValue[]>(statement.text, statement.values, {
@@ -88,12 +91,23 @@ export class Snapshot implements AsyncDisposable, OverlaidSnapshot {
         types: { getTypeParser: () => same },
       }),
     );
-    for (;;) {
-      const rows = await aborted(this.#signal, cursor.read(batchSize));
-      if (rows.length > 0) yield rows;
-      if (rows.length < batchSize) break;
+    let read = true;
+    try {
+      for (let more = true; more; ) {
+        read = false;
+        const rows = await aborted(this.#signal, cursor.read(batchSize));
+        read = true;
+        more = rows.length === batchSize;
+        if (rows.length > 0) yield rows;
+      }
+    } finally {
+      // Also where the reader has enough; after an error the connection is dropped.
+      if (read) await aborted(this.#signal, cursor.close());
     }
-    await aborted(this.#signal, cursor.close());
+  }
+
+  /** Ends it where all has been read, so that the connection can be used again. */
+  async end(): Promise<void> {
     await aborted(this.#signal, this.#client.query("commit"));
     this.#ended = true;
   }

@@ -1,11 +1,29 @@
+import { createHash } from "node:crypto";
+import { toBinary } from "@bufbuild/protobuf";
 import type * as pb from "../../gen/ts/opsdb/v1/query_pb.ts";
-import { Consistency as ConsistencyMessage, ComparisonOperator as Operator } from "../../gen/ts/opsdb/v1/query_pb.ts";
+import {
+  AggregateFunction as AggregateFunctionMessage,
+  Consistency as ConsistencyMessage,
+  NullsOrder,
+  ComparisonOperator as Operator,
+  QueryRequestSchema,
+} from "../../gen/ts/opsdb/v1/query_pb.ts";
 import { OpsDbError } from "../errors.ts";
-import type { ComparisonOperator, Condition, Consistency, TableQuery } from "../query/table-query.ts";
+import type {
+  Aggregate,
+  AggregateFunction,
+  ComparisonOperator,
+  Condition,
+  Consistency,
+  OrderTerm,
+  RelatedQuery,
+  TableQuery,
+} from "../query/table-query.ts";
 import { decodeValue } from "./value-codec.ts";
 
 const defaultBatchSize = 1000;
 const maxBatchSize = 10_000;
+const maxRelated = 10;
 /** Conditions deeper than this are refused before they can exhaust a stack. */
 const maxDepth = 50;
 
@@ -13,22 +31,86 @@ const maxDepth = 50;
 export function decodeQuery(request: pb.QueryRequest): TableQuery {
   if (request.table === "") throw invalid("table", "a query names no table");
   if (request.batchSize > maxBatchSize) throw invalid("batch_size", `batch_size is at most ${maxBatchSize}`);
-  request.columns.forEach((name, i) => {
-    if (name === "") throw invalid(`columns[${i}]`, "a column has no name");
-  });
+  requireNames(request.columns, "columns");
+  requireNames(request.groupBy, "group_by");
+  if (request.related.length > maxRelated) throw invalid("related", `at most ${maxRelated} related tables`);
+  if (request.resumeAfter.length > 0 && request.orderBy.length === 0)
+    throw invalid("resume_after", "only a result with order_by can be resumed");
   return {
     table: request.table,
     columns: request.columns,
     where: request.where && decodeCondition(request.where, "where", 1),
-    orderBy: request.orderBy.map(({ column, descending }, i) => {
-      if (column === "") throw invalid(`order_by[${i}].column`, "a term of the order names no column");
-      return { column, descending };
-    }),
+    orderBy: decodeOrder(request.orderBy, "order_by"),
     limit: request.limit,
+    aggregates: request.aggregates.map((aggregate, i) => decodeAggregate(aggregate, `aggregates[${i}]`)),
+    groupBy: request.groupBy,
+    related: request.related.map((related, i) => decodeRelated(related, `related[${i}]`)),
     consistency: decodeConsistency(request.consistency),
     token: request.token,
     batchSize: request.batchSize === 0 ? defaultBatchSize : request.batchSize,
+    identity: request.orderBy.length > 0 ? identityOf(request) : "",
+    resumeAfter: request.resumeAfter,
   };
+}
+
+/** What makes two requests the same query, for resume points. */
+function identityOf(request: pb.QueryRequest): string {
+  const query = { ...request, batchSize: 0, resumeAfter: new Uint8Array(), token: new Uint8Array() };
+  return createHash("sha256").update(toBinary(QueryRequestSchema, query)).digest("base64url").slice(0, 22);
+}
+
+function decodeOrder(terms: readonly pb.OrderTerm[], path: string): OrderTerm[] {
+  return terms.map(({ column, descending, nulls }, i) => {
+    if (column === "") throw invalid(`${path}[${i}].column`, "a term of the order names no column");
+    switch (nulls) {
+      case NullsOrder.UNSPECIFIED:
+        return { column, descending };
+      case NullsOrder.FIRST:
+      case NullsOrder.LAST:
+        return { column, descending, nullsFirst: nulls === NullsOrder.FIRST };
+      default:
+        throw invalid(`${path}[${i}].nulls`, `no such order of NULLs: ${String(nulls)}`);
+    }
+  });
+}
+
+function decodeAggregate({ function: code, column, name }: pb.Aggregate, path: string): Aggregate {
+  const known = aggregateFunctions[code];
+  if (known === undefined) throw invalid(`${path}.function`, "an aggregate has no function");
+  if (column === "" && known !== "count") throw invalid(`${path}.column`, `${known} needs a column`);
+  return {
+    function: known,
+    column: column === "" ? undefined : column,
+    name: name === "" ? [known, column].filter((part) => part !== "").join("_") : name,
+  };
+}
+
+const aggregateFunctions: Partial<Record<AggregateFunctionMessage, AggregateFunction>> = {
+  [AggregateFunctionMessage.COUNT]: "count",
+  [AggregateFunctionMessage.COUNT_DISTINCT]: "count_distinct",
+  [AggregateFunctionMessage.SUM]: "sum",
+  [AggregateFunctionMessage.AVG]: "avg",
+  [AggregateFunctionMessage.MIN]: "min",
+  [AggregateFunctionMessage.MAX]: "max",
+};
+
+function decodeRelated(related: pb.Related, path: string): RelatedQuery {
+  if (related.table === "") throw invalid(`${path}.table`, "related rows name no table");
+  requireNames(related.columns, `${path}.columns`);
+  return {
+    table: related.table,
+    foreignKey: related.foreignKey === "" ? undefined : related.foreignKey,
+    columns: related.columns,
+    where: related.where && decodeCondition(related.where, `${path}.where`, 1),
+    orderBy: decodeOrder(related.orderBy, `${path}.order_by`),
+    limit: related.limit,
+    field: path,
+  };
+}
+
+function requireNames(names: readonly string[], path: string): void {
+  const empty = names.indexOf("");
+  if (empty >= 0) throw invalid(`${path}[${empty}]`, "a column has no name");
 }
 
 function decodeConsistency(consistency: ConsistencyMessage): Consistency {
@@ -51,7 +133,7 @@ function decodeCondition(message: pb.Condition, path: string, depth: number): Co
   switch (condition.case) {
     case "comparison": {
       const field = `${path}.comparison`;
-      const { column, operator, value } = condition.value;
+      const { column, operator, value, path: keys } = condition.value;
       requireColumn(column, field);
       if (value === undefined) throw invalid(`${field}.value`, "a comparison has no value");
       return {
@@ -59,6 +141,7 @@ function decodeCondition(message: pb.Condition, path: string, depth: number): Co
         column,
         operator: decodeOperator(operator, field),
         value: decodeValue(value, () => `${field}.value`),
+        path: keys,
         field,
       };
     }
@@ -82,8 +165,20 @@ function decodeCondition(message: pb.Condition, path: string, depth: number): Co
     }
     case "not":
       return { kind: "not", condition: decodeCondition(condition.value, `${path}.not`, depth + 1) };
-    case "between":
-      throw invalid(`${path}.between`, "not yet");
+    case "between": {
+      const field = `${path}.between`;
+      const { column, low, high } = condition.value;
+      requireColumn(column, field);
+      if (low === undefined) throw invalid(`${field}.low`, "a BETWEEN has no lower bound");
+      if (high === undefined) throw invalid(`${field}.high`, "a BETWEEN has no upper bound");
+      return {
+        kind: "between",
+        column,
+        low: decodeValue(low, () => `${field}.low`),
+        high: decodeValue(high, () => `${field}.high`),
+        field,
+      };
+    }
     case undefined:
       throw invalid(path, "a condition is empty");
   }
@@ -103,6 +198,21 @@ const operators: Partial<Record<Operator, ComparisonOperator>> = {
   [Operator.GREATER]: ">",
   [Operator.GREATER_OR_EQUAL]: ">=",
   [Operator.LIKE]: "LIKE",
+  [Operator.ILIKE]: "ILIKE",
+  [Operator.REGEX]: "~",
+  [Operator.REGEX_IGNORE_CASE]: "~*",
+  [Operator.IS_NOT_DISTINCT_FROM]: "IS NOT DISTINCT FROM",
+  [Operator.CONTAINS]: "@>",
+  [Operator.CONTAINED_BY]: "<@",
+  [Operator.OVERLAPS]: "&&",
+  [Operator.HAS_KEY]: "?",
+  [Operator.HAS_ANY_KEY]: "?|",
+  [Operator.HAS_ALL_KEYS]: "?&",
+  [Operator.JSON_PATH_EXISTS]: "@?",
+  [Operator.MATCHES]: "@@",
+  [Operator.STRICTLY_LEFT]: "<<",
+  [Operator.STRICTLY_RIGHT]: ">>",
+  [Operator.ADJACENT]: "-|-",
 };
 
 function requireColumn(column: string, path: string): void {

@@ -3,7 +3,7 @@ import type * as pb from "../../gen/ts/opsdb/v1/query_pb.ts";
 import { Consistency } from "../../gen/ts/opsdb/v1/query_pb.ts";
 import type { QueryService } from "../../gen/ts/opsdb/v1/query_service_pb.ts";
 import { formatLsn } from "../lsn.ts";
-import type { QueryHeader } from "../query/table-query.ts";
+import type { QueryHeader, ResultColumn } from "../query/table-query.ts";
 import type { Site } from "../site/site.ts";
 import { waitBudgetMs } from "./deadline.ts";
 import { decodeQuery } from "./query-request.ts";
@@ -23,12 +23,12 @@ export function queryService(site: Site): ServiceImpl<typeof QueryService> {
       for await (const part of site.query(query, { timeoutMs, signal: context.signal })) {
         switch (part.kind) {
           case "header":
-            encodeRows = rowEncoderFor(context)(part.header.columns);
+            encodeRows = rowEncoderFor(context)(part.header);
             yield response({ case: "header", value: encodeHeader(part.header) });
             break;
           case "batch":
             if (encodeRows === undefined) throw new Error("a batch came before the header");
-            if (part.rows.length > 0) yield encodeRows(part.rows);
+            if (part.rows.length > 0) yield encodeRows(part.rows, part.resumePoint);
             break;
           case "trailer":
             yield response({
@@ -53,7 +53,7 @@ function response(part: pb.QueryResponse["part"]): pb.QueryResponse {
 function encodeHeader(header: QueryHeader): pb.QueryHeader {
   return {
     $typeName: "opsdb.v1.QueryHeader",
-    columns: header.columns.map(({ name, type }) => ({ $typeName: "opsdb.v1.Column", name, type })),
+    columns: header.columns.map(encodeColumn),
     consistency: consistencies[header.consistency],
     lsn: formatLsn(header.lsn),
     timeline: header.timeline,
@@ -61,8 +61,16 @@ function encodeHeader(header: QueryHeader): pb.QueryHeader {
     token: header.token,
     ...(header.replicaAgeMs !== undefined && { replicaAge: toDuration(header.replicaAgeMs) }),
     bufferUnreachable: header.bufferUnreachable,
-    related: [],
+    related: header.related.map(({ table, columns }) => ({
+      $typeName: "opsdb.v1.RelatedHeader",
+      table,
+      columns: columns.map(encodeColumn),
+    })),
   };
+}
+
+function encodeColumn({ name, type }: ResultColumn): pb.Column {
+  return { $typeName: "opsdb.v1.Column", name, type };
 }
 
 const consistencies: Record<QueryHeader["consistency"], Consistency> = {

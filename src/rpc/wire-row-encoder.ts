@@ -1,7 +1,7 @@
 import type { TextValue, ValueKind } from "../value.ts";
 import { parseArray } from "./postgres-array.ts";
 import { parseTimestamp } from "./postgres-timestamp.ts";
-import type { RowEncoder } from "./row-encoder.ts";
+import { type RowEncoder, type RowShape, relatedTexts } from "./row-encoder.ts";
 import type { EncodedColumn } from "./value-codec.ts";
 import { WireWriter } from "./wire-writer.ts";
 
@@ -19,8 +19,12 @@ const tag = {
   json: 0x52,
   array: 0x5a,
 } as const;
-/** Of field 1 in RowBatch, Row and ArrayValue: one element. */
+/** Of field 1 in RowBatch, Row, RelatedRows and ArrayValue: one element. */
 const element = 0x0a;
+
+/** RowBatch.resume_point and Row.related: field 2 of either. */
+const resumePointField = 0x12;
+const relatedField = 0x12;
 
 type Write = (text: string) => void;
 
@@ -28,22 +32,46 @@ type Write = (text: string) => void;
  * Writes rows as the bytes of a RowBatch, which the message carries as a field of its own that is already encoded. The
  * same bytes as from messageRowEncoder, without an object for each value; for binary answers only, as JSON would lose it.
  */
-export function wireRowEncoder(columns: readonly EncodedColumn[]): RowEncoder {
+export function wireRowEncoder({ columns, related }: RowShape): RowEncoder {
   const wire = new WireWriter();
   const writers = columns.map((column) => columnWriter(wire, column));
+  const relatedWriters = related.map((other) => relatedWriter(wire, other.columns));
   let batchRoom = 3;
   let rowRoom = 1;
-  return (rows) => {
+  return (rows, resumePoint) => {
     const batch = wire.open(batchRoom);
     for (const row of rows) {
       wire.byte(element);
       const open = wire.open(rowRoom);
       for (let i = 0; i < writers.length; i += 1) writers[i]?.(row[i] ?? null);
+      for (let i = 0; i < relatedWriters.length; i += 1) relatedWriters[i]?.(row[writers.length + i] ?? null);
       rowRoom = wire.close(open);
+    }
+    if (resumePoint) {
+      wire.byte(resumePointField);
+      wire.bytes(resumePoint);
     }
     batchRoom = wire.close(batch);
     const encoded = { no: 2, wireType: 2, data: wire.take() };
     return { $typeName: "opsdb.v1.QueryResponse", part: { case: undefined }, $unknown: [encoded] };
+  };
+}
+
+/** Writes one element of Row.related. */
+function relatedWriter(wire: WireWriter, columns: readonly EncodedColumn[]): (text: TextValue) => void {
+  const writers = columns.map((column) => columnWriter(wire, column));
+  return (text) => {
+    wire.byte(relatedField);
+    const rows = wire.open(1);
+    for (const row of relatedTexts(text)) {
+      wire.byte(element);
+      const open = wire.open(1);
+      writers.forEach((write, i) => {
+        write(row[i] ?? null);
+      });
+      wire.close(open);
+    }
+    wire.close(rows);
   };
 }
 

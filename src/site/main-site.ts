@@ -144,10 +144,11 @@ export class MainSite implements Site {
       unavailable: atMain ? "MAIN_UNAVAILABLE" : "LOCAL_UNAVAILABLE",
       timeoutMs: timeoutMs - (performance.now() - started),
       signal,
-      header: ({ columns, lsnAfter }: ReadFacts) => ({
+      header: ({ columns, related, lsnAfter }: ReadFacts) => ({
         kind: "header",
         header: {
           columns,
+          related,
           consistency: query.consistency,
           lsn: lsnAfter,
           timeline: this.#timeline,

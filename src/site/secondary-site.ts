@@ -293,10 +293,11 @@ export class SecondarySite implements Site {
       unavailable: atMain ? "MAIN_UNAVAILABLE" : "LOCAL_UNAVAILABLE",
       timeoutMs: timeoutMs - (performance.now() - started),
       signal,
-      header: ({ columns, pendingWrites, position, lsnAfter }: ReadFacts) => ({
+      header: ({ columns, related, pendingWrites, position, lsnAfter }: ReadFacts) => ({
         kind: "header",
         header: {
           columns,
+          related,
           consistency: query.consistency,
           lsn: atMain ? lsnAfter : (before?.lsn ?? 0n),
           timeline: (atMain ? this.#mainWatch.status.timeline : before?.timeline) ?? 0,

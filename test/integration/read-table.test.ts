@@ -6,6 +6,7 @@ import { createPool } from "../../src/postgres/connection.ts";
 import { TableReader } from "../../src/query/read-table.ts";
 import { addressOf, readCatalog, writeOf } from "../support/drain.ts";
 import { createDatabase } from "../support/test-database.ts";
+import { wholeTable } from "../support/whole-table.ts";
 
 test("G5: a write that is proven right after the snapshot was taken is still merged into it", async () => {
   await using database = await createDatabase();
@@ -33,26 +34,13 @@ test("G5: a write that is proven right after the snapshot was taken is still mer
   });
 
   const parts = await Array.fromAsync(
-    new TableReader({ site: database.site, pending }).read(
-      catalog,
-      {
-        table: "log",
-        columns: [],
-        where: undefined,
-        orderBy: [],
-        limit: undefined,
-        consistency: "merged",
-        token: new Uint8Array(),
-        batchSize: 10,
-      },
-      {
-        pool,
-        unavailable: "LOCAL_UNAVAILABLE",
-        timeoutMs: 10_000,
-        signal: new AbortController().signal,
-        header: () => ({ kind: "trailer", rowCount: -1 }),
-      },
-    ),
+    new TableReader({ site: database.site, pending }).read(catalog, wholeTable({ table: "log" }), {
+      pool,
+      unavailable: "LOCAL_UNAVAILABLE",
+      timeoutMs: 10_000,
+      signal: new AbortController().signal,
+      header: () => ({ kind: "trailer", rowCount: -1 }),
+    }),
   );
   expect(proven).toBe(true);
   expect(parts.flatMap((part) => (part.kind === "batch" ? part.rows : []))).toEqual([["1"]]);

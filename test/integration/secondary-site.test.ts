@@ -5,6 +5,7 @@ import type { Site } from "../../src/site/site.ts";
 import { eventually } from "../support/eventually.ts";
 import { home, mutation, openSite, type RunningSite, read, request, values, write } from "../support/sites.ts";
 import { createDatabase, type TestDatabase } from "../support/test-database.ts";
+import { wholeTable } from "../support/whole-table.ts";
 
 let database: TestDatabase;
 let running: RunningSite;
@@ -139,19 +140,10 @@ test("G10: a read with the token of a write waits for it, or says that it did no
   await database.pauseReplay();
   const late = await write(site, insert(2));
   expect((await read(site, { table: "log", token: late.token })).rows).toHaveLength(2);
-  const parts = site.query(
-    {
-      table: "log",
-      columns: [],
-      where: undefined,
-      orderBy: [],
-      limit: undefined,
-      consistency: "local",
-      token: late.token,
-      batchSize: 10,
-    },
-    { timeoutMs: 200, signal: new AbortController().signal },
-  );
+  const parts = site.query(wholeTable({ table: "log", consistency: "local", token: late.token }), {
+    timeoutMs: 200,
+    signal: new AbortController().signal,
+  });
   await expect(Array.fromAsync(parts)).rejects.toMatchObject({ reason: "NOT_FRESH_IN_TIME" });
   await expect(read(site, { table: "log", token: Buffer.from("nonsense") })).rejects.toMatchObject({
     reason: "INVALID_TOKEN",
@@ -235,13 +227,12 @@ function catalogOf(of: Site): boolean {
 test("a caller that goes away in the middle of a read or a wait leaves nothing behind", async () => {
   await database.pauseReplay();
   const { token } = await write(site, insert(1), { waitFor: "APPLIED" });
-  const query = { columns: [], where: undefined, orderBy: [], limit: undefined, batchSize: 1 };
   for (let i = 0; i < 60; i++) {
     const gone = new AbortController();
     const consistency = i % 2 === 0 ? "merged" : "local";
     const reading = Array.fromAsync(
       site.query(
-        { ...query, table: "log", consistency, token: i % 3 === 0 ? token : new Uint8Array() },
+        wholeTable({ table: "log", consistency, batchSize: 1, token: i % 3 === 0 ? token : new Uint8Array() }),
         { timeoutMs: 5_000, signal: gone.signal },
       ),
     );

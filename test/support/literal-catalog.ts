@@ -39,6 +39,7 @@ export function column(name: string, type: ColumnType, options: Partial<Column> 
     defaultExpression: undefined,
     generatedExpression: undefined,
     identity: "none",
+    nondeterministic: false,
     comment: "",
     ...options,
   };

@@ -197,6 +197,7 @@ export const header: QueryPart = {
       { name: "id", type: "text", kind: "text", array: false, delimiter: "," },
       { name: "size", type: "bigint", kind: "int64", array: false, delimiter: "," },
     ],
+    related: [],
     consistency: "merged",
     lsn: 0x1_0000_00abn,
     timeline: 3,
@@ -237,6 +238,7 @@ const filesTable: Table = (() => {
     defaultExpression: undefined,
     generatedExpression: undefined,
     identity: "none" as const,
+    nondeterministic: false,
     comment: "",
   });
   const columns = [column("id", "text"), column("size", "int64")];

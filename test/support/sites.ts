@@ -7,6 +7,7 @@ import { SecondarySite } from "../../src/site/secondary-site.ts";
 import type { Site, WriteAck, WriteOptions } from "../../src/site/site.ts";
 import type { TextValue, Value } from "../../src/value.ts";
 import type { Operation, RequestedMutation, RequestedWrite } from "../../src/write.ts";
+import { wholeTable } from "./whole-table.ts";
 
 /** A site in this process, its background work running. */
 export interface RunningSite extends AsyncDisposable {
@@ -112,25 +113,13 @@ export interface QueryResult {
 
 /** The whole result; fails where the trailer is missing or counts other rows. */
 export async function read(site: Site, query: Partial<TableQuery> & { table: string }): Promise<QueryResult> {
-  const parts = site.query(
-    {
-      columns: [],
-      where: undefined,
-      orderBy: [],
-      limit: undefined,
-      consistency: "merged",
-      token: new Uint8Array(),
-      batchSize: 1_000,
-      ...query,
-    },
-    { timeoutMs: 10_000, signal: new AbortController().signal },
-  );
+  const parts = site.query(wholeTable(query), { timeoutMs: 10_000, signal: new AbortController().signal });
   let header: QueryHeader | undefined;
   const rows: TextValue[][] = [];
   let trailer: number | undefined;
   for await (const part of parts) {
     if (part.kind === "header") header = part.header;
-    else if (part.kind === "batch") rows.push(...part.rows);
+    else if (part.kind === "batch") rows.push(...part.rows.map((row) => row.slice(0, header?.columns.length)));
     else trailer = part.rowCount;
   }
   if (!header || trailer !== rows.length) throw new Error("the result is incomplete");

@@ -1,0 +1,84 @@
+import type { Column, ColumnType } from "../catalog/catalog.ts";
+
+/**
+ * A value such that two of one column compare in JavaScript as they do in PostgreSQL: a number by size, a string for
+ * types of which only equality is told, or by code units where those are the order. Undefined where that cannot be told,
+ * so that PostgreSQL has to be asked.
+ */
+export type Comparable = number | string | undefined;
+
+/** How to make comparables of a column's texts. Undefined where the type has none. */
+export interface ComparableReader {
+  read(text: string): Comparable;
+  /** Whether < holds as in PostgreSQL; otherwise only equality does. */
+  ordered: boolean;
+}
+
+/** The reader for a column. A generated one is computed by PostgreSQL when it is read. */
+export function comparableReader({
+  type,
+  nondeterministic,
+  generatedExpression,
+}: Column): ComparableReader | undefined {
+  if (type.array || type.domain || generatedExpression !== undefined) return undefined;
+  if (type.enumValues.length > 0) return enumReader(type);
+  switch (type.base) {
+    case "int2":
+    case "int4":
+    case "int8":
+    case "oid":
+      return { read: integer, ordered: true };
+    case "float8":
+      return { read: (text) => finite(Number(text)), ordered: true };
+    case "float4":
+      return { read: (text) => finite(Math.fround(Number(text))), ordered: true };
+    case "bool":
+      return { read: (text) => (text === "t" || text === "true" ? 1 : 0), ordered: true };
+    case "timestamptz":
+    case "timestamp":
+      return { read: timestamp, ordered: true };
+    case "date":
+      return { read: (text) => timestamp(`${text} 00:00:00`), ordered: true };
+    case "uuid":
+      return { read: (text) => (text.length === 36 ? text.toLowerCase() : undefined), ordered: true };
+    case "text":
+    case "varchar":
+      return nondeterministic ? undefined : { read: (text) => text, ordered: false };
+    default:
+      return undefined;
+  }
+}
+
+function enumReader({ enumValues }: ColumnType): ComparableReader {
+  const places = new Map(enumValues.map((label, i) => [label, i]));
+  return { read: (text) => places.get(text), ordered: true };
+}
+
+function integer(text: string): Comparable {
+  const number = Number(text);
+  return Number.isSafeInteger(number) ? number : undefined;
+}
+
+/** NaN is not what JavaScript says it is: PostgreSQL has it equal to itself and above everything. */
+function finite(number: number): Comparable {
+  return Number.isNaN(number) ? undefined : number;
+}
+
+/** Microseconds since 1970, for what PostgreSQL prints in UTC. */
+const TIMESTAMP = /^(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(?:\+00)?$/;
+
+function timestamp(text: string): Comparable {
+  const match = TIMESTAMP.exec(text);
+  if (!match) return undefined;
+  const [, year, month, day, hour, minute, second, fraction = ""] = match;
+  const milliseconds = Date.UTC(
+    +(year ?? 0),
+    +(month ?? 0) - 1,
+    +(day ?? 0),
+    +(hour ?? 0),
+    +(minute ?? 0),
+    +(second ?? 0),
+  );
+  const micros = milliseconds * 1_000 + Number(fraction.padEnd(6, "0"));
+  return Number.isSafeInteger(micros) && +(year ?? 0) > 99 ? micros : undefined;
+}

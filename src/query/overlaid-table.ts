@@ -1,0 +1,100 @@
+import { keyColumns, type Table } from "../catalog/catalog.ts";
+import type { TextValue } from "../value.ts";
+import type { Comparable, ComparableReader } from "./comparable.ts";
+
+/** A row of the database as text, one value for each column in the table's order; null where there is no such row. */
+export type RowText = readonly TextValue[] | null;
+
+/** A row that pending writes name. */
+export interface OverlaidRow {
+  readonly key: readonly TextValue[];
+  /** As the pending writes leave it. */
+  readonly row: RowText;
+  /** Its key as the snapshot prints it; undefined where the snapshot has no such row. */
+  readonly baseKey: string | undefined;
+  /** Whether a pending write changes it; otherwise the snapshot's row stands. */
+  readonly changed: boolean;
+  /** Comparables of its columns, as far as they were asked for. */
+  readonly cells: (Comparable | null)[] | undefined;
+}
+
+type Mutable<T> = { -readonly [P in keyof T]: T[P] };
+
+/** The rows of one table that pending writes name, over one snapshot. */
+export class OverlaidTable {
+  readonly table: Table;
+  readonly #keyIndexes: number[];
+  readonly #rows = new Map<string, OverlaidRow>();
+  readonly #changed: OverlaidRow[] = [];
+  readonly #replaced = new Set<string>();
+
+  constructor(table: Table) {
+    this.table = table;
+    this.#keyIndexes = keyColumns(table).map((column) => table.columns.indexOf(column));
+  }
+
+  /** Whether the snapshot's rows stand as they are. */
+  get isEmpty(): boolean {
+    return this.#changed.length === 0;
+  }
+
+  /** The rows that pending writes change. */
+  get changed(): readonly OverlaidRow[] {
+    return this.#changed;
+  }
+
+  /** Keys, as `baseKeyText` makes them, of rows of the snapshot that do not count any more. */
+  get replaced(): ReadonlySet<string> {
+    return this.#replaced;
+  }
+
+  /** The keys of the replaced rows. */
+  get keys(): (readonly TextValue[])[] {
+    return this.#changed.flatMap(({ key, baseKey }) => (baseKey === undefined ? [] : [key]));
+  }
+
+  /** The rows that are there once the pending writes have been applied. */
+  get rows(): (readonly TextValue[])[] {
+    return this.#changed.flatMap(({ row }) => (row ? [row] : []));
+  }
+
+  find(keyText: string): OverlaidRow | undefined {
+    return this.#rows.get(keyText);
+  }
+
+  /** Takes in what the snapshot says of a key. */
+  add(keyText: string, key: readonly TextValue[], row: RowText): void {
+    const baseKey = row ? baseKeyText(row, this.#keyIndexes) : undefined;
+    this.#rows.set(keyText, { key, row, baseKey, changed: false, cells: undefined });
+  }
+
+  /** A pending write leaves this row like that. */
+  change(target: Mutable<OverlaidRow>, row: RowText): void {
+    target.row = row;
+    target.cells = undefined;
+    if (target.changed) return;
+    target.changed = true;
+    this.#changed.push(target);
+    if (target.baseKey !== undefined) this.#replaced.add(target.baseKey);
+  }
+}
+
+/** The text of a key from a row that the database printed; it has no NUL in it. */
+export function baseKeyText(row: readonly TextValue[], keyIndexes: readonly number[]): string {
+  const [first, ...rest] = keyIndexes;
+  let text = row[first ?? 0] ?? "";
+  for (const index of rest) text += `\0${row[index] ?? ""}`;
+  return text;
+}
+
+/** A column of an overlaid row as a comparable, kept with the row; null for NULL. */
+export function cell(row: Mutable<OverlaidRow>, column: number, reader: ComparableReader): Comparable | null {
+  const text = row.row?.[column] ?? null;
+  if (text === null) return null;
+  row.cells ??= [];
+  const known = row.cells[column];
+  if (known !== undefined) return known;
+  const read = reader.read(text);
+  row.cells[column] = read;
+  return read;
+}

@@ -1,0 +1,40 @@
+import type { Catalog, Table } from "../catalog/catalog.ts";
+import type { TextValue } from "../value.ts";
+import { planGroups } from "./group-query.ts";
+import type { OverlaidTable } from "./overlaid-table.ts";
+import { planRows } from "./row-query.ts";
+import type { ResultColumn, TableQuery } from "./table-query.ts";
+
+export interface TableStatement {
+  text: string;
+  values: unknown[];
+  /** work_mem that it needs, kB: past it, looking up the overlaid keys turns from hashing to quadratic. */
+  memoryKb?: number;
+}
+
+/** Runs a statement in the snapshot. Its rows come in batches of at most so many. */
+export type RunStatement = (statement: TableStatement, batchSize: number) => AsyncIterable<TextValue[][]>;
+
+export interface Batch {
+  rows: TextValue[][];
+  resumePoint?: Uint8Array;
+}
+
+export interface PlannedQuery {
+  columns: ResultColumn[];
+  related: { table: string; columns: ResultColumn[] }[];
+  /** Every table that it reads. */
+  tables: Table[];
+  /** Runs it over the tables as they are, or with what is put over them. */
+  run(overlaid: Overlaid, statement: RunStatement, batchSize: number): AsyncIterable<Batch>;
+}
+
+/** What is put over a table; undefined for nothing. */
+export type Overlaid = (table: Table) => OverlaidTable | undefined;
+
+/** Checks a query against its tables. Throws the errors of bad input, with the field. */
+export function planQuery(catalog: Catalog, query: TableQuery): PlannedQuery {
+  const table = catalog.table(query.table, "table");
+  if (query.aggregates.length > 0 || query.groupBy.length > 0) return planGroups(table, query);
+  return planRows(catalog, table, query);
+}

@@ -1,0 +1,196 @@
+import { type Catalog, type Column, keyColumns, type Table } from "../catalog/catalog.ts";
+import { quoteIdentifier as quote } from "../postgres/quote.ts";
+import type { TextValue } from "../value.ts";
+import { conditionSql, type OrderColumn, orderBySql, totalOrder } from "./condition-sql.ts";
+import { compileMatch, type Verdict } from "./in-memory-match.ts";
+import { overlaidRows } from "./merged-source.ts";
+import { baseKeyText, cell, type OverlaidRow, type OverlaidTable } from "./overlaid-table.ts";
+import type { Batch, Overlaid, PlannedQuery, RunStatement, TableStatement } from "./plan-query.ts";
+import { planRelated, type RelatedPlan } from "./related-rows.ts";
+import { outputColumns, resultColumn } from "./result-column.ts";
+import { afterInMemory, afterSql, decodeResumePoint, encodeResumePoint, type ResumePoint } from "./resume-point.ts";
+import { rowsThatMatter } from "./rows-that-matter.ts";
+import type { TableQuery } from "./table-query.ts";
+
+/** How many rows more than the limit are asked for at first where some of the base may not count. */
+const SPARE_ROWS = 64;
+
+/** A query for rows of one table. */
+export function planRows(catalog: Catalog, table: Table, query: TableQuery): PlannedQuery {
+  return new RowQuery(catalog, table, query);
+}
+
+class RowQuery implements PlannedQuery {
+  readonly columns;
+  readonly related;
+  readonly tables: Table[];
+  readonly #table: Table;
+  readonly #query: TableQuery;
+  readonly #output: readonly Column[];
+  readonly #order: OrderColumn[];
+  readonly #related: RelatedPlan[];
+  readonly #resume: ResumePoint | undefined;
+  /** Rows that are still wanted. */
+  readonly #limit: number | undefined;
+
+  constructor(catalog: Catalog, table: Table, query: TableQuery) {
+    this.#table = table;
+    this.#query = query;
+    this.#output = outputColumns(table, query.columns, "columns");
+    this.#order = totalOrder(table, query.orderBy, "order_by");
+    this.#related = query.related.map((related) => planRelated(catalog, table, related));
+    conditionSql(table, "t", query.where, []);
+    if (query.resumeAfter.length > 0) this.#resume = decodeResumePoint(query.identity, query.resumeAfter, this.#order);
+    if (query.limit !== undefined && query.limit <= BigInt(Number.MAX_SAFE_INTEGER))
+      this.#limit = Math.max(0, Number(query.limit) - (this.#resume?.rowCount ?? 0));
+    this.columns = this.#output.map(resultColumn);
+    this.related = this.#related.map(({ table: { name }, columns }) => ({ table: name, columns }));
+    this.tables = [table, ...this.#related.map((related) => related.table)];
+  }
+
+  /**
+   * Rows of the base that the overlay replaces are dropped here, by their keys: so PostgreSQL keeps to its index where
+   * the order has one, and is sent only the overlaid rows that can be in the result (facts.md, merged reads).
+   */
+  async *run(overlaid: Overlaid, runStatement: RunStatement, batchSize: number): AsyncGenerator<Batch> {
+    if (this.#limit === 0) return;
+    const over = overlaid(this.#table);
+    const replaced = over?.replaced;
+    const most = replaced?.size ?? 0;
+    let spare = this.#order.length === 0 ? most : Math.min(most, SPARE_ROWS);
+    let emitted = 0;
+    for (;;) {
+      const { statement, keep, orderAt } = this.#statement(over, overlaid, spare);
+      let read = 0;
+      let known = emitted; // in the same snapshot a wider look begins with the same rows
+      for await (const batch of runStatement(statement, batchSize)) {
+        read += batch.length;
+        let rows = keep ? batch.filter(keep) : batch;
+        if (known > 0) {
+          const again = Math.min(known, rows.length);
+          known -= again;
+          rows = rows.slice(again);
+        }
+        if (this.#limit !== undefined && emitted + rows.length > this.#limit)
+          rows = rows.slice(0, this.#limit - emitted);
+        emitted += rows.length;
+        if (rows.length > 0) yield { rows, ...this.#resumePoint(rows, orderAt, emitted) };
+        if (emitted === this.#limit) return;
+      }
+      if (this.#limit === undefined || spare >= most || read < this.#limit + spare) return;
+      spare = Math.min(most, spare * 8);
+    }
+  }
+
+  #resumePoint(rows: TextValue[][], orderAt: number[], emitted: number): { resumePoint?: Uint8Array } {
+    const last = rows.at(-1);
+    if (!last || this.#order.length === 0) return {};
+    const values = orderAt.map((at) => last[at] ?? null);
+    const rowCount = emitted + (this.#resume?.rowCount ?? 0);
+    return { resumePoint: encodeResumePoint(this.#query.identity, { values, rowCount }) };
+  }
+
+  #statement(over: OverlaidTable | undefined, overlaid: Overlaid, spare: number) {
+    const values: unknown[] = [];
+    const table = this.#table;
+    const filters = [conditionSql(table, "t", this.#query.where, values)];
+    if (this.#resume) filters.push(afterSql(this.#order, this.#resume, values));
+    const where = filters.join(" and ");
+    const top = this.#limit === undefined ? "" : ` limit ${this.#limit + spare}`;
+
+    const selected = new Selected(this.#output);
+    for (const { column } of this.#order) selected.add(column);
+    for (const { joined } of this.#related) for (const column of joined) selected.add(column);
+    const replaces = over !== undefined && over.replaced.size > 0;
+    const keys = keyColumns(table);
+    if (replaces) for (const column of keys) selected.add(column);
+
+    const orderNames = (alias: string): string[] =>
+      this.#order.map(({ column }) => `${alias}.${selected.name(column)}`);
+    const inTable = this.#order.map(({ column }) => `t.${quote(column.name)}`);
+    const select = selected.columns.map((column, i) => `t.${quote(column.name)} as c${i}`);
+    const base = `from ${table.sql} t where ${where}${orderBySql(this.#order, inTable)}${top}`;
+    let text: string;
+    if (!over) {
+      text = `select ${select.join(", ")} ${base}`;
+    } else {
+      const rows = overlaidRows(table, this.#rowsThatMatter(over), values.length);
+      values.push(...rows.values);
+      const mark = replaces ? [", null::text as m", ", '' as m"] : ["", ""];
+      // Order and limit inside the base's arm keep its index scan.
+      text = `select ${selected.columns.map((_, i) => `u.c${i}`).join(", ")}${replaces ? ", u.m" : ""} from (\
+(select ${select.join(", ")}${mark[0]} ${base}) union all \
+(select ${select.join(", ")}${mark[1]} from ${rows.sql} t where ${where})) u\
+${orderBySql(this.#order, orderNames("u"))}${top}`;
+    }
+    const memory = { memoryKb: undefined as number | undefined };
+    if (this.#related.length > 0) {
+      const columns = this.#related.map((related, i) => {
+        const fragment = related.sql("x", (column) => selected.name(column), overlaid, values, memory);
+        return `${fragment} as r${i}`;
+      });
+      const names = selected.columns.map((_, i) => `x.c${i}`);
+      const shown = names.slice(0, this.#output.length);
+      const hidden = names.slice(this.#output.length);
+      const parts = [...shown, ...columns, ...hidden, ...(replaces ? ["x.m"] : [])];
+      text = `select ${parts.join(", ")} from (${text}) x${orderBySql(this.#order, orderNames("x"))}`;
+    }
+    const positions = (column: Column): number => selected.position(column, this.#related.length);
+    const statement: TableStatement = { text, values };
+    if (memory.memoryKb !== undefined) statement.memoryKb = memory.memoryKb;
+    return {
+      statement,
+      orderAt: this.#order.map(({ column }) => positions(column)),
+      keep: replaces ? keeper(over, keys.map(positions), selected.columns.length + this.#related.length) : undefined,
+    };
+  }
+
+  #rowsThatMatter(over: OverlaidTable): (readonly TextValue[])[] {
+    const matches = compileMatch<OverlaidRow>(this.#table, this.#query.where, cell);
+    const after = this.#resume && afterInMemory(this.#order, this.#resume);
+    const both = after
+      ? (row: OverlaidRow): Verdict => {
+          const one = after(row);
+          return one === true ? matches(row) : one === undefined && matches(row) !== false ? undefined : false;
+        }
+      : matches;
+    return rowsThatMatter(over, both, this.#order, this.#limit);
+  }
+}
+
+/** Whether a row counts: it is an overlaid one, or one of the base that none replaces. */
+function keeper(over: OverlaidTable, keyAt: readonly number[], markAt: number): (row: readonly TextValue[]) => boolean {
+  const { replaced } = over;
+  return (row) => row[markAt] !== null || !replaced.has(baseKeyText(row, keyAt));
+}
+
+/** The columns of a select list: those of the result, then those that are needed besides. */
+class Selected {
+  readonly columns: Column[];
+  readonly #shown: number;
+  readonly #at = new Map<Column, number>();
+
+  constructor(output: readonly Column[]) {
+    this.columns = [...output];
+    this.#shown = output.length;
+    output.forEach((column, i) => {
+      if (!this.#at.has(column)) this.#at.set(column, i);
+    });
+  }
+
+  add(column: Column): void {
+    if (this.#at.has(column)) return;
+    this.#at.set(column, this.columns.length);
+    this.columns.push(column);
+  }
+
+  name(column: Column): string {
+    return `c${this.#at.get(column) ?? 0}`;
+  }
+
+  /** Where its value is in a row that has so many more values after the result's columns. */
+  position(column: Column, more: number): number {
+    const at = this.#at.get(column) ?? 0;
+    return at < this.#shown ? at : at + more;
+  }
+}
