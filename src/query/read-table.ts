@@ -85,7 +85,7 @@ export class TableReader {
       if (options.signal.aborted) throw options.signal.reason;
       if (deadline.signal.aborted || sqlstateOf(error) === "57014")
         throw new OpsDbError("QUERY_TIMED_OUT", "the query took longer than its deadline", { cause: error });
-      throw translate(error, options.unavailable);
+      throw badValue(error) ?? translate(error, options.unavailable);
     }
   }
 
@@ -119,4 +119,16 @@ export class TableReader {
     if (name !== undefined) this.#overlay = { snapshot: name, catalog, rejections, truncations, overlay };
     return overlay;
   }
+}
+
+/** What only PostgreSQL could tell of a condition: its values are all that a client gives it unread. */
+function badValue(error: unknown): OpsDbError | undefined {
+  const code = sqlstateOf(error);
+  if (code === undefined) return undefined;
+  const options = { field: "where", metadata: { sqlstate: code }, cause: error };
+  const message = error instanceof Error ? error.message : String(error);
+  if (code === "42883") return new OpsDbError("INVALID_OPERATOR", message, options);
+  // A tsquery or a jsonpath that cannot be read is a syntax error.
+  if (code.startsWith("22") || code === "42601") return new OpsDbError("INVALID_VALUE", message, options);
+  return undefined;
 }
