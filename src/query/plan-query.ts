@@ -10,6 +10,8 @@ export interface TableStatement {
   values: unknown[];
   /** work_mem that it needs, kB: past it, looking up the overlaid keys turns from hashing to quadratic. */
   memoryKb?: number;
+  /** Its result has no more rows than this. */
+  atMost?: number;
 }
 
 /** Runs a statement in the snapshot. Its rows come in batches of at most so many. */

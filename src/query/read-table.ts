@@ -60,7 +60,7 @@ export class TableReader {
     try {
       // Before the snapshot, for G5: a write that is proven by now is in the snapshot, one that is proven in between is not.
       const touched = plan.tables.some(({ id }) => this.#pending?.touches(id));
-      await using snapshot = await Snapshot.open(pool, this.#site, timeoutMs, signal);
+      using snapshot = await Snapshot.open(pool, this.#site, timeoutMs, signal);
       const overlay = await this.#overlayOf(snapshot, catalog, touched);
       if (this.#pending?.truncations !== truncations)
         throw new OpsDbError("BUFFER_UNAVAILABLE", "Redis has lost writes, which are being read again", {
@@ -74,12 +74,12 @@ export class TableReader {
         lsnAfter: snapshot.lsnAfter,
       });
       let rowCount = 0;
-      const batches = plan.run(({ id }) => overlay?.table(id), snapshot.stream, query.batchSize);
+      const batches = plan.run(({ id }) => overlay?.table(id), snapshot.run, query.batchSize);
       for await (const batch of batches) {
         rowCount += batch.rows.length;
         yield { kind: "batch", ...batch };
       }
-      await snapshot.end();
+      snapshot.end();
       yield { kind: "trailer", rowCount };
     } catch (error) {
       if (options.signal.aborted) throw options.signal.reason;

@@ -137,6 +137,7 @@ ${orderBySql(this.#order, orderNames("u"))}${top}`;
     }
     const positions = (column: Column): number => selected.position(column, this.#related.length);
     const statement: TableStatement = { text, values };
+    if (this.#limit !== undefined) statement.atMost = this.#limit + spare;
     if (memory.memoryKb !== undefined) statement.memoryKb = memory.memoryKb;
     return {
       statement,

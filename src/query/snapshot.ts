@@ -1,4 +1,4 @@
-import type pg from "pg";
+import pg from "pg";
 import Cursor from "pg-cursor";
 import type { Table } from "../catalog/catalog.ts";
 import { aborted } from "../lib/abort.ts";
@@ -16,7 +16,7 @@ import { rowsByKeySql } from "./rows-by-key.ts";
  * One read-only snapshot of a database, on a connection of its own. Aborting the signal drops the connection; disposing
  * gives it back where the reading ended by itself.
  */
-export class Snapshot implements AsyncDisposable, OverlaidSnapshot {
+export class Snapshot implements Disposable, OverlaidSnapshot {
   readonly #client: pg.PoolClient;
   readonly #signal: AbortSignal;
   readonly #drop: () => void;
@@ -80,42 +80,55 @@ export class Snapshot implements AsyncDisposable, OverlaidSnapshot {
     return rows[0]?.[0] === "t";
   };
 
-  /** The statement's rows, in batches. The reader's pace is the cursor's. */
-  readonly stream: RunStatement = (statement, batchSize) => this.#stream(statement, batchSize);
+  /** The statement's rows, in batches. The reader's pace is the cursor's, which is one batch ahead of it. */
+  readonly run: RunStatement = (statement, batchSize) => this.#run(statement, batchSize);
+
+  async *#run(statement: TableStatement, batchSize: number): AsyncGenerator<TextValue[][]> {
+    if (statement.memoryKb !== undefined) await this.#query({ text: `set local work_mem = ${statement.memoryKb}` });
+    if (statement.atMost !== undefined && statement.atMost <= batchSize) yield await this.#query(statement);
+    else yield* this.#stream(statement, batchSize);
+  }
 
   async *#stream(statement: TableStatement, batchSize: number): AsyncGenerator<TextValue[][]> {
-    if (statement.memoryKb !== undefined) await this.#query({ text: `set local work_mem = ${statement.memoryKb}` });
     const cursor = this.#client.query(
       new Cursor<TextValue[]>(statement.text, statement.values, {
         rowMode: "array",
         types: { getTypeParser: () => same },
       }),
     );
-    let read = true;
+    let next: Promise<TextValue[][]> | undefined = this.#read(cursor, batchSize);
     try {
-      for (let more = true; more; ) {
-        read = false;
-        const rows = await aborted(this.#signal, cursor.read(batchSize));
-        read = true;
-        more = rows.length === batchSize;
+      while (next) {
+        const rows: TextValue[][] = await aborted(this.#signal, next);
+        next = rows.length === batchSize ? this.#read(cursor, batchSize) : undefined;
         if (rows.length > 0) yield rows;
       }
+      await aborted(this.#signal, cursor.close());
     } finally {
-      // Also where the reader has enough; after an error the connection is dropped.
-      if (read) await aborted(this.#signal, cursor.close());
+      // Where the reader has enough before the end. What was read ahead then says nothing.
+      if (next && (await isFulfilled(aborted(this.#signal, next)))) await aborted(this.#signal, cursor.close());
     }
   }
 
-  /** Ends it where all has been read, so that the connection can be used again. */
-  async end(): Promise<void> {
-    await aborted(this.#signal, this.#client.query("commit"));
+  #read(cursor: Cursor<TextValue[]>, batchSize: number): Promise<TextValue[][]> {
+    const rows = cursor.read(batchSize);
+    rows.catch(() => {}); // whoever reads ahead may never ask for them
+    return rows;
+  }
+
+  /** All has been read, so that the connection can be used again once the transaction has ended, which nobody waits for. */
+  end(): void {
+    this.#signal.removeEventListener("abort", this.#drop);
+    aborted(AbortSignal.timeout(END_TIMEOUT_MS), this.#client.query("commit")).then(
+      () => this.#release(false),
+      () => this.#release(true),
+    );
     this.#ended = true;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.dispose](): void {
     this.#signal.removeEventListener("abort", this.#drop);
-    this.#release(!this.#ended);
-    await Promise.resolve();
+    if (!this.#ended) this.#release(true);
   }
 
   #query(statement: Statement): Promise<(string | null)[][]> {
@@ -129,22 +142,28 @@ export class Snapshot implements AsyncDisposable, OverlaidSnapshot {
   }
 }
 
+const END_TIMEOUT_MS = 5_000;
+
 const same = (value: string): string => value;
 
-async function begin(client: pg.PoolClient, site: string, timeoutMs: number) {
-  const begun = client.query(
-    `begin isolation level repeatable read read only; set local statement_timeout = ${timeoutMs}`,
+function isFulfilled(promise: Promise<unknown>): Promise<boolean> {
+  return promise.then(
+    () => true,
+    () => false,
   );
-  begun.catch(() => {}); // the next statement, sent right behind it, fails then as well
-  const [row] = await rowsOf(client, {
-    name: "opsdb_snapshot",
-    text: `select pg_current_snapshot()::text, (select position from opsdb.cursor where site = $1),
+}
+
+/** In one message, for one round trip. */
+async function begin(client: pg.PoolClient, site: string, timeoutMs: number) {
+  const results: unknown = await client.query({
+    text: `begin isolation level repeatable read read only; set local statement_timeout = ${timeoutMs};
+      select pg_current_snapshot()::text, (select position from opsdb.cursor where site = ${pg.escapeLiteral(site)}),
       case when pg_is_in_recovery() then coalesce(pg_last_wal_replay_lsn(), '0/0') else pg_current_wal_lsn() end,
       pg_postmaster_start_time()`,
-    values: [site],
+    rowMode: "array",
   });
-  await begun;
-  const [bounds, cursor, lsn, started] = row ?? [];
+  const facts = (results as pg.QueryArrayResult<(string | null)[]>[]).at(-1);
+  const [bounds, cursor, lsn, started] = facts?.rows[0] ?? [];
   const [xmin, xmax] = (bounds ?? "").split(":");
   return {
     name: xmin === xmax ? `${started} ${xmax}` : undefined,

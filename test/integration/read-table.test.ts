@@ -22,9 +22,9 @@ test("G5: a write that is proven right after the snapshot was taken is still mer
   let proven = false;
   pool.on("connect", (client) => {
     const query = client.query.bind(client) as (...args: unknown[]) => Promise<pg.QueryResult>;
-    client.query = ((statement: { name?: string }, ...more: unknown[]) => {
+    client.query = ((statement: { text?: string }, ...more: unknown[]) => {
       const answer = query(statement, ...more);
-      if (statement.name !== "opsdb_snapshot") return answer;
+      if (!statement.text?.includes("pg_current_snapshot")) return answer;
       return answer.then((result) => {
         pending.prove(1n);
         proven = true;
