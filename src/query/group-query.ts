@@ -3,9 +3,9 @@ import { OpsDbError } from "../errors.ts";
 import { quoteIdentifier as quote } from "../postgres/quote.ts";
 import { clampLimit, conditionSql, findColumn, orderBySql } from "./condition-sql.ts";
 import { compileMatch } from "./in-memory-match.ts";
-import { memoryFor, mergedSource } from "./merged-source.ts";
+import { memoryFor, mergedSource, type Over } from "./merged-source.ts";
 import { builtIn, comparable } from "./operators.ts";
-import { cell, type OverlaidRow } from "./overlaid-table.ts";
+import { cell, type OverlaidRow, type OverlaidTable } from "./overlaid-table.ts";
 import type { Batch, Overlaid, PlannedQuery, RunStatement } from "./plan-query.ts";
 import { resultColumn } from "./result-column.ts";
 import { rowsThatMatter } from "./rows-that-matter.ts";
@@ -49,10 +49,8 @@ class GroupQuery implements PlannedQuery {
   async *run(overlaid: Overlaid, runStatement: RunStatement, batchSize: number): AsyncGenerator<Batch> {
     const values: unknown[] = [];
     const where = conditionSql(this.#table, "t", this.#query.where, values);
-    const over = overlaid(this.#table);
-    const matches = compileMatch<OverlaidRow>(this.#table, this.#query.where, cell);
-    const rows = over && rowsThatMatter(over, matches, [], undefined);
-    const source = mergedSource(this.#table, over && rows && { keys: over.keys, rows }, values.length);
+    const over = this.#over(overlaid(this.#table));
+    const source = mergedSource(this.#table, over, values.length);
     values.push(...source.values);
     const select = this.#output.map(({ sql }, i) => `${sql} as c${i}`).join(", ");
     const groups = this.#groups.length === 0 ? "" : ` group by ${this.#groups.map((_, i) => i + 1).join(", ")}`;
@@ -65,6 +63,11 @@ class GroupQuery implements PlannedQuery {
       ...(memoryKb === undefined ? {} : { memoryKb }),
     };
     for await (const batch of runStatement(statement, batchSize)) if (batch.length > 0) yield { rows: batch };
+  }
+
+  #over(overlaid: OverlaidTable | undefined): Over | undefined {
+    const matches = compileMatch<OverlaidRow>(this.#table, this.#query.where, cell);
+    return overlaid && { keys: overlaid.freeze().keys, rows: rowsThatMatter(overlaid, matches, [], undefined) };
   }
 
   /** By columns of the result; then by the groups, so that it is total. */

@@ -67,7 +67,7 @@ export function overlaidRows(table: Table, rows: readonly (readonly TextValue[])
 const HASHED_KEYS = 20_000;
 
 /** work_mem, kB, that a statement needs for leaving out so many keys; past it, hashing turns to a quadratic search. */
-export function memoryFor(overlaid: { replaced: ReadonlySet<string> } | undefined): number | undefined {
-  const keys = overlaid?.replaced.size ?? 0;
+export function memoryFor(overlaid: Over | undefined): number | undefined {
+  const keys = overlaid?.keys.length ?? 0;
   return keys > HASHED_KEYS ? Math.ceil(keys / 4) : undefined;
 }

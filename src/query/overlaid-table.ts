@@ -1,6 +1,7 @@
 import { keyColumns, type Table } from "../catalog/catalog.ts";
 import type { TextValue } from "../value.ts";
 import type { Comparable, ComparableReader } from "./comparable.ts";
+import type { Over } from "./merged-source.ts";
 
 /** A row of the database as text, one value for each column in the table's order; null where there is no such row. */
 export type RowText = readonly TextValue[] | null;
@@ -18,6 +19,12 @@ export interface OverlaidRow {
   readonly cells: (Comparable | null)[] | undefined;
 }
 
+/** Rows of the snapshot that do not count any more, by their keys as `baseKeyText` makes them. */
+export interface Replaced {
+  size: number;
+  has(baseKey: string): boolean;
+}
+
 type Mutable<T> = { -readonly [P in keyof T]: T[P] };
 
 /** The rows of one table that pending writes name, over one snapshot. */
@@ -26,7 +33,8 @@ export class OverlaidTable {
   readonly #keyIndexes: number[];
   readonly #rows = new Map<string, OverlaidRow>();
   readonly #changed: OverlaidRow[] = [];
-  readonly #replaced = new Set<string>();
+  /** Which of the changes, counted from 1, was the first to each replaced row of the snapshot. */
+  readonly #replaced = new Map<string, number>();
 
   constructor(table: Table) {
     this.table = table;
@@ -43,19 +51,16 @@ export class OverlaidTable {
     return this.#changed;
   }
 
-  /** Keys, as `baseKeyText` makes them, of rows of the snapshot that do not count any more. */
-  get replaced(): ReadonlySet<string> {
-    return this.#replaced;
+  /** The rows of the snapshot that do not count any more, as of now. */
+  replacedNow(): Replaced {
+    const until = this.#replaced.size;
+    return { size: until, has: (baseKey) => (this.#replaced.get(baseKey) ?? Infinity) <= until };
   }
 
-  /** The keys of the replaced rows. */
-  get keys(): (readonly TextValue[])[] {
-    return this.#changed.flatMap(({ key, baseKey }) => (baseKey === undefined ? [] : [key]));
-  }
-
-  /** The rows that are there once the pending writes have been applied. */
-  get rows(): (readonly TextValue[])[] {
-    return this.#changed.flatMap(({ row }) => (row ? [row] : []));
+  /** What to put over the table, as of now. */
+  freeze(): Over {
+    const keys = this.#changed.flatMap(({ key, baseKey }) => (baseKey === undefined ? [] : [key]));
+    return { keys, rows: this.#changed.flatMap(({ row }) => (row ? [row] : [])) };
   }
 
   find(keyText: string): OverlaidRow | undefined {
@@ -75,7 +80,7 @@ export class OverlaidTable {
     if (target.changed) return;
     target.changed = true;
     this.#changed.push(target);
-    if (target.baseKey !== undefined) this.#replaced.add(target.baseKey);
+    if (target.baseKey !== undefined) this.#replaced.set(target.baseKey, this.#replaced.size + 1);
   }
 }
 

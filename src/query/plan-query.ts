@@ -1,6 +1,7 @@
 import type { Catalog, Table } from "../catalog/catalog.ts";
 import type { TextValue } from "../value.ts";
 import { planGroups } from "./group-query.ts";
+import type { Over } from "./merged-source.ts";
 import type { OverlaidTable } from "./overlaid-table.ts";
 import { planRows } from "./row-query.ts";
 import type { ResultColumn, TableQuery } from "./table-query.ts";
@@ -33,6 +34,9 @@ export interface PlannedQuery {
 
 /** What is put over a table; undefined for nothing. */
 export type Overlaid = (table: Table) => OverlaidTable | undefined;
+
+/** The same as it was at one moment. */
+export type FrozenOverlay = (table: Table) => Over | undefined;
 
 /** Checks a query against its tables. Throws the errors of bad input, with the field. */
 export function planQuery(catalog: Catalog, query: TableQuery): PlannedQuery {

@@ -3,7 +3,7 @@ import { OpsDbError } from "../errors.ts";
 import { quoteIdentifier as quote } from "../postgres/quote.ts";
 import { clampLimit, conditionSql, orderBySql, totalOrder } from "./condition-sql.ts";
 import { memoryFor, mergedSource } from "./merged-source.ts";
-import type { Overlaid } from "./plan-query.ts";
+import type { FrozenOverlay } from "./plan-query.ts";
 import { outputColumns, resultColumn } from "./result-column.ts";
 import type { RelatedQuery, ResultColumn } from "./table-query.ts";
 
@@ -17,7 +17,13 @@ export interface RelatedPlan {
    * A text[][], one element for each related row: their columns as text. `name` says under which name `alias` has a
    * joined column; parameters are added to `values`.
    */
-  sql(alias: string, name: (column: Column) => string, overlaid: Overlaid, values: unknown[], memory: Memory): string;
+  sql(
+    alias: string,
+    name: (column: Column) => string,
+    overlaid: FrozenOverlay,
+    values: unknown[],
+    memory: Memory,
+  ): string;
 }
 
 /** work_mem that the statement comes to need, kB. */

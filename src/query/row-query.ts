@@ -4,8 +4,8 @@ import type { TextValue } from "../value.ts";
 import { conditionSql, type OrderColumn, orderBySql, totalOrder } from "./condition-sql.ts";
 import { compileMatch, type Verdict } from "./in-memory-match.ts";
 import { overlaidRows } from "./merged-source.ts";
-import { baseKeyText, cell, type OverlaidRow, type OverlaidTable } from "./overlaid-table.ts";
-import type { Batch, Overlaid, PlannedQuery, RunStatement, TableStatement } from "./plan-query.ts";
+import { baseKeyText, cell, type OverlaidRow, type OverlaidTable, type Replaced } from "./overlaid-table.ts";
+import type { Batch, FrozenOverlay, Overlaid, PlannedQuery, RunStatement, TableStatement } from "./plan-query.ts";
 import { planRelated, type RelatedPlan } from "./related-rows.ts";
 import { outputColumns, resultColumn } from "./result-column.ts";
 import { afterInMemory, afterSql, decodeResumePoint, encodeResumePoint, type ResumePoint } from "./resume-point.ts";
@@ -14,10 +14,28 @@ import type { TableQuery } from "./table-query.ts";
 
 /** How many rows more than the limit are asked for at first where some of the base may not count. */
 const SPARE_ROWS = 64;
+/** Overlaid rows in one statement where they need not all be in one. */
+const ROWS_AT_A_TIME = 5_000;
 
 /** A query for rows of one table. */
 export function planRows(catalog: Catalog, table: Table, query: TableQuery): PlannedQuery {
   return new RowQuery(catalog, table, query);
+}
+
+/** What is put over the table, as it was at one moment. */
+interface Merged {
+  /** The overlaid rows that can be in the result. */
+  rows: readonly (readonly TextValue[])[];
+  /** Keys of the base's rows that do not count. */
+  replaced: Replaced;
+}
+
+interface Statement {
+  statement: TableStatement;
+  /** Where the order's columns are in its rows. */
+  orderAt: number[];
+  /** Whether a row counts. Undefined: all do. */
+  keep: ((row: readonly TextValue[]) => boolean) | undefined;
 }
 
 class RowQuery implements PlannedQuery {
@@ -54,13 +72,49 @@ class RowQuery implements PlannedQuery {
    */
   async *run(overlaid: Overlaid, runStatement: RunStatement, batchSize: number): AsyncGenerator<Batch> {
     if (this.#limit === 0) return;
+    // All of it at one moment: the overlay goes on growing while the result is read.
+    const overRelated = new Map(this.#related.map(({ table }) => [table, overlaid(table)?.freeze()]));
+    const related: FrozenOverlay = (table) => overRelated.get(table);
     const over = overlaid(this.#table);
-    const replaced = over?.replaced;
-    const most = replaced?.size ?? 0;
-    let spare = this.#order.length === 0 ? most : Math.min(most, SPARE_ROWS);
+    if (!over) {
+      yield* this.#runWhole(undefined, related, runStatement, batchSize);
+      return;
+    }
+    const merged: Merged = { rows: this.#rowsThatMatter(over), replaced: over.replacedNow() };
+    if (this.#order.length === 0) yield* this.#runInParts(merged, related, runStatement, batchSize);
+    else yield* this.#runWhole(merged, related, runStatement, batchSize);
+  }
+
+  /** Where there is no order, the overlaid rows come after the base, some at a time: the first rows wait for none of them. */
+  async *#runInParts(
+    { rows, replaced }: Merged,
+    related: FrozenOverlay,
+    runStatement: RunStatement,
+    batchSize: number,
+  ) {
+    let left = this.#limit ?? Infinity;
+    const parts = function* (this: RowQuery): Generator<Statement> {
+      yield this.#statement({ replaced }, related, replaced.size);
+      for (let from = 0; from < rows.length; from += ROWS_AT_A_TIME)
+        yield this.#statement({ rows: rows.slice(from, from + ROWS_AT_A_TIME) }, related, 0);
+    };
+    for (const { statement, keep } of parts.call(this))
+      for await (const batch of runStatement(statement, batchSize)) {
+        const kept = keep ? batch.filter(keep) : batch;
+        const taken = kept.length > left ? kept.slice(0, left) : kept;
+        left -= taken.length;
+        if (taken.length > 0) yield { rows: taken };
+        if (left === 0) return;
+      }
+  }
+
+  /** In one statement, which is asked for more rows where too many of the base turn out to be replaced. */
+  async *#runWhole(merged: Merged | undefined, related: FrozenOverlay, runStatement: RunStatement, batchSize: number) {
+    const most = merged?.replaced.size ?? 0;
+    let spare = Math.min(most, SPARE_ROWS);
     let emitted = 0;
     for (;;) {
-      const { statement, keep, orderAt } = this.#statement(over, overlaid, spare);
+      const { statement, keep, orderAt } = this.#statement(merged ?? {}, related, spare);
       let read = 0;
       let known = emitted; // in the same snapshot a wider look begins with the same rows
       for await (const batch of runStatement(statement, batchSize)) {
@@ -90,7 +144,8 @@ class RowQuery implements PlannedQuery {
     return { resumePoint: encodeResumePoint(this.#query.identity, { values, rowCount }) };
   }
 
-  #statement(over: OverlaidTable | undefined, overlaid: Overlaid, spare: number) {
+  /** Over the base, less what is replaced; over the overlaid rows; or over both. */
+  #statement({ rows, replaced }: Partial<Merged>, related: FrozenOverlay, spare: number): Statement {
     const values: unknown[] = [];
     const table = this.#table;
     const filters = [conditionSql(table, "t", this.#query.where, values)];
@@ -101,39 +156,41 @@ class RowQuery implements PlannedQuery {
     const selected = new Selected(this.#output);
     for (const { column } of this.#order) selected.add(column);
     for (const { joined } of this.#related) for (const column of joined) selected.add(column);
-    const replaces = over !== undefined && over.replaced.size > 0;
+    const replaces = replaced !== undefined && replaced.size > 0;
     const keys = keyColumns(table);
     if (replaces) for (const column of keys) selected.add(column);
 
-    const orderNames = (alias: string): string[] =>
-      this.#order.map(({ column }) => `${alias}.${selected.name(column)}`);
+    const orderBy = (alias: string): string =>
+      orderBySql(
+        this.#order,
+        this.#order.map(({ column }) => `${alias}.${selected.name(column)}`),
+      );
+    const columns = selected.columns.map((column, i) => `t.${quote(column.name)} as c${i}`).join(", ");
     const inTable = this.#order.map(({ column }) => `t.${quote(column.name)}`);
-    const select = selected.columns.map((column, i) => `t.${quote(column.name)} as c${i}`);
-    const base = `from ${table.sql} t where ${where}${orderBySql(this.#order, inTable)}${top}`;
+    const marks = replaces && rows ? [", null::text as m", ", '' as m"] : ["", ""];
+    const base = (): string =>
+      `select ${columns}${marks[0]} from ${table.sql} t where ${where}${orderBySql(this.#order, inTable)}${top}`;
+    const overlay = (given: readonly (readonly TextValue[])[]): string => {
+      const source = overlaidRows(table, given, values.length);
+      values.push(...source.values);
+      return `select ${columns}${marks[1]} from ${source.sql} t where ${where}`;
+    };
     let text: string;
-    if (!over) {
-      text = `select ${select.join(", ")} ${base}`;
-    } else {
-      const rows = overlaidRows(table, this.#rowsThatMatter(over), values.length);
-      values.push(...rows.values);
-      const mark = replaces ? [", null::text as m", ", '' as m"] : ["", ""];
-      // Order and limit inside the base's arm keep its index scan.
-      text = `select ${selected.columns.map((_, i) => `u.c${i}`).join(", ")}${replaces ? ", u.m" : ""} from (\
-(select ${select.join(", ")}${mark[0]} ${base}) union all \
-(select ${select.join(", ")}${mark[1]} from ${rows.sql} t where ${where})) u\
-${orderBySql(this.#order, orderNames("u"))}${top}`;
-    }
+    if (!rows) text = base();
+    else if (!replaced) text = overlay(rows) + top;
+    // Order and limit inside the base's arm keep its index scan.
+    else text = `select * from ((${base()}) union all (${overlay(rows)})) u${orderBy("u")}${top}`;
     const memory = { memoryKb: undefined as number | undefined };
     if (this.#related.length > 0) {
-      const columns = this.#related.map((related, i) => {
-        const fragment = related.sql("x", (column) => selected.name(column), overlaid, values, memory);
+      const fragments = this.#related.map((one, i) => {
+        const fragment = one.sql("x", (column) => selected.name(column), related, values, memory);
         return `${fragment} as r${i}`;
       });
       const names = selected.columns.map((_, i) => `x.c${i}`);
       const shown = names.slice(0, this.#output.length);
       const hidden = names.slice(this.#output.length);
-      const parts = [...shown, ...columns, ...hidden, ...(replaces ? ["x.m"] : [])];
-      text = `select ${parts.join(", ")} from (${text}) x${orderBySql(this.#order, orderNames("x"))}`;
+      const parts = [...shown, ...fragments, ...hidden, ...(marks[0] === "" ? [] : ["x.m"])];
+      text = `select ${parts.join(", ")} from (${text}) x${orderBy("x")}`;
     }
     const positions = (column: Column): number => selected.position(column, this.#related.length);
     const statement: TableStatement = { text, values };
@@ -142,7 +199,9 @@ ${orderBySql(this.#order, orderNames("u"))}${top}`;
     return {
       statement,
       orderAt: this.#order.map(({ column }) => positions(column)),
-      keep: replaces ? keeper(over, keys.map(positions), selected.columns.length + this.#related.length) : undefined,
+      keep: replaces
+        ? keeper(replaced, keys.map(positions), selected.columns.length + this.#related.length)
+        : undefined,
     };
   }
 
@@ -160,9 +219,8 @@ ${orderBySql(this.#order, orderNames("u"))}${top}`;
 }
 
 /** Whether a row counts: it is an overlaid one, or one of the base that none replaces. */
-function keeper(over: OverlaidTable, keyAt: readonly number[], markAt: number): (row: readonly TextValue[]) => boolean {
-  const { replaced } = over;
-  return (row) => row[markAt] !== null || !replaced.has(baseKeyText(row, keyAt));
+function keeper(replaced: Replaced, keyAt: readonly number[], markAt: number): (row: readonly TextValue[]) => boolean {
+  return (row) => typeof row[markAt] === "string" || !replaced.has(baseKeyText(row, keyAt));
 }
 
 /** The columns of a select list: those of the result, then those that are needed besides. */
