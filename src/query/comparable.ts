@@ -12,6 +12,8 @@ export interface ComparableReader {
   read(text: string): Comparable;
   /** Whether < holds as in PostgreSQL; otherwise only equality does. */
   ordered: boolean;
+  /** Whether equal values have equal texts. */
+  exact?: boolean;
 }
 
 /** The reader for a column. A generated one is computed by PostgreSQL when it is read. */
@@ -27,7 +29,7 @@ export function comparableReader({
     case "int4":
     case "int8":
     case "oid":
-      return { read: integer, ordered: true };
+      return { read: integer, ordered: true, exact: true };
     case "float8":
       return { read: (text) => finite(Number(text)), ordered: true };
     case "float4":
@@ -40,10 +42,10 @@ export function comparableReader({
     case "date":
       return { read: (text) => timestamp(`${text} 00:00:00`), ordered: true };
     case "uuid":
-      return { read: (text) => (text.length === 36 ? text.toLowerCase() : undefined), ordered: true };
+      return { read: (text) => (text.length === 36 ? text.toLowerCase() : undefined), ordered: true, exact: true };
     case "text":
     case "varchar":
-      return nondeterministic ? undefined : { read: (text) => text, ordered: false };
+      return nondeterministic ? undefined : { read: (text) => text, ordered: false, exact: true };
     default:
       return undefined;
   }

@@ -1,4 +1,4 @@
-import type { Column, Table } from "../catalog/catalog.ts";
+import { type Column, columnOf, type Table } from "../catalog/catalog.ts";
 import type { TextValue } from "../value.ts";
 import { type Comparable, type ComparableReader, comparableReader } from "./comparable.ts";
 import { encodeOperand } from "./condition-sql.ts";
@@ -135,4 +135,19 @@ const comparers: Partial<Record<string, (left: number | string, right: number | 
 
 function indexOf(table: Table, name: string): number {
   return table.columns.findIndex((column) => column.name === name);
+}
+
+/**
+ * The key of the only row that can fulfil the condition, as the overlay knows it; undefined where the condition does not
+ * say its whole key, or says it in a type of which one value has several texts.
+ */
+export function pinnedKey(table: Table, condition: Condition | undefined): string | undefined {
+  const texts = new Map<string, TextValue>();
+  for (const part of condition?.kind === "and" ? condition.conditions : [condition]) {
+    if (part?.kind !== "comparison" || part.operator !== "=" || (part.path?.length ?? 0) > 0) continue;
+    const column = columnOf(table, part.column);
+    if (comparableReader(column)?.exact) texts.set(column.name, encodeOperand(column.type, part.value, part.field));
+  }
+  const key = table.primaryKey.map((name) => texts.get(name));
+  return key.length > 0 && !key.includes(undefined) ? JSON.stringify(key) : undefined;
 }

@@ -1,7 +1,9 @@
 import { keyColumns, type Table } from "../catalog/catalog.ts";
 import type { TextValue } from "../value.ts";
 import type { Comparable, ComparableReader } from "./comparable.ts";
+import type { OrderColumn } from "./condition-sql.ts";
 import type { Over } from "./merged-source.ts";
+import { OrderedRows } from "./ordered-rows.ts";
 
 /** A row of the database as text, one value for each column in the table's order; null where there is no such row. */
 export type RowText = readonly TextValue[] | null;
@@ -27,6 +29,9 @@ export interface Replaced {
 
 type Mutable<T> = { -readonly [P in keyof T]: T[P] };
 
+/** Columns along which the rows of one table are kept. */
+const MOST_ORDERED = 4;
+
 /** The rows of one table that pending writes name, over one snapshot. */
 export class OverlaidTable {
   readonly table: Table;
@@ -35,6 +40,8 @@ export class OverlaidTable {
   readonly #changed: OverlaidRow[] = [];
   /** Which of the changes, counted from 1, was the first to each replaced row of the snapshot. */
   readonly #replaced = new Map<string, number>();
+
+  readonly #ordered = new Map<string, OrderedRows>();
 
   constructor(table: Table) {
     this.table = table;
@@ -63,6 +70,17 @@ export class OverlaidTable {
     return { keys, rows: this.#changed.flatMap(({ row }) => (row ? [row] : [])) };
   }
 
+  /** The changed rows along a column. Kept while few of them change. */
+  along(order: OrderColumn): OrderedRows {
+    const name = [order.index, order.descending, order.nullsFirst].join();
+    const kept = this.#ordered.get(name);
+    if (kept && !kept.isStale) return kept;
+    const made = new OrderedRows(this.#changed, order);
+    if (this.#ordered.size >= MOST_ORDERED) this.#ordered.clear();
+    this.#ordered.set(name, made);
+    return made;
+  }
+
   find(keyText: string): OverlaidRow | undefined {
     return this.#rows.get(keyText);
   }
@@ -77,6 +95,7 @@ export class OverlaidTable {
   change(target: Mutable<OverlaidRow>, row: RowText): void {
     target.row = row;
     target.cells = undefined;
+    for (const ordered of this.#ordered.values()) ordered.changed(target);
     if (target.changed) return;
     target.changed = true;
     this.#changed.push(target);

@@ -2,7 +2,7 @@ import { type Catalog, type Column, keyColumns, type Table } from "../catalog/ca
 import { quoteIdentifier as quote } from "../postgres/quote.ts";
 import type { TextValue } from "../value.ts";
 import { conditionSql, type OrderColumn, orderBySql, totalOrder } from "./condition-sql.ts";
-import { compileMatch, type Verdict } from "./in-memory-match.ts";
+import { compileMatch, pinnedKey, type Verdict } from "./in-memory-match.ts";
 import { overlaidRows } from "./merged-source.ts";
 import { baseKeyText, cell, type OverlaidRow, type OverlaidTable, type Replaced } from "./overlaid-table.ts";
 import type { Batch, FrozenOverlay, Overlaid, PlannedQuery, RunStatement, TableStatement } from "./plan-query.ts";
@@ -48,6 +48,8 @@ class RowQuery implements PlannedQuery {
   readonly #order: OrderColumn[];
   readonly #related: RelatedPlan[];
   readonly #resume: ResumePoint | undefined;
+  /** Of the only row that can be in the result, as the overlay knows it. */
+  readonly #key: string | undefined;
   /** Rows that are still wanted. */
   readonly #limit: number | undefined;
 
@@ -58,6 +60,7 @@ class RowQuery implements PlannedQuery {
     this.#order = totalOrder(table, query.orderBy, "order_by");
     this.#related = query.related.map((related) => planRelated(catalog, table, related));
     conditionSql(table, "t", query.where, []);
+    this.#key = pinnedKey(table, query.where);
     if (query.resumeAfter.length > 0) this.#resume = decodeResumePoint(query.identity, query.resumeAfter, this.#order);
     if (query.limit !== undefined && query.limit <= BigInt(Number.MAX_SAFE_INTEGER))
       this.#limit = Math.max(0, Number(query.limit) - (this.#resume?.rowCount ?? 0));
@@ -195,6 +198,7 @@ class RowQuery implements PlannedQuery {
     const positions = (column: Column): number => selected.position(column, this.#related.length);
     const statement: TableStatement = { text, values };
     if (this.#limit !== undefined) statement.atMost = this.#limit + spare;
+    if (this.#key !== undefined) statement.atMost = 1;
     if (memory.memoryKb !== undefined) statement.memoryKb = memory.memoryKb;
     return {
       statement,
@@ -205,7 +209,11 @@ class RowQuery implements PlannedQuery {
     };
   }
 
-  #rowsThatMatter(over: OverlaidTable): (readonly TextValue[])[] {
+  #rowsThatMatter(over: OverlaidTable): readonly (readonly TextValue[])[] {
+    if (this.#key !== undefined) {
+      const pinned = over.find(this.#key);
+      return pinned?.changed && pinned.row ? [pinned.row] : [];
+    }
     const matches = compileMatch<OverlaidRow>(this.#table, this.#query.where, cell);
     const after = this.#resume && afterInMemory(this.#order, this.#resume);
     const both = after

@@ -1,8 +1,11 @@
 import type { TextValue } from "../value.ts";
-import { type Comparable, comparableReader } from "./comparable.ts";
+import { comparableReader } from "./comparable.ts";
 import type { OrderColumn } from "./condition-sql.ts";
 import type { Verdict } from "./in-memory-match.ts";
-import { cell, type OverlaidRow, type OverlaidTable } from "./overlaid-table.ts";
+import { placeOn } from "./ordered-rows.ts";
+import type { OverlaidRow, OverlaidTable } from "./overlaid-table.ts";
+
+type Rows = readonly (readonly TextValue[])[];
 
 /**
  * The overlaid rows that can be in a result: what surely fails the condition is left out, and so is what comes, in the
@@ -13,68 +16,51 @@ export function rowsThatMatter(
   match: (row: OverlaidRow) => Verdict,
   order: readonly OrderColumn[],
   limit: number | undefined,
-): (readonly TextValue[])[] {
-  const candidates: OverlaidRow[] = [];
-  const sure: boolean[] = [];
-  for (const row of overlaid.changed) {
-    if (row.row === null) continue;
-    const verdict = match(row);
-    if (verdict === false || verdict === null) continue;
-    candidates.push(row);
-    sure.push(verdict === true);
-  }
+): Rows {
   const [first] = order;
-  const reader = first && comparableReader(first.column);
-  const rows = (some: readonly OverlaidRow[]): (readonly TextValue[])[] =>
-    some.flatMap(({ row }) => (row ? [row] : []));
-  if (limit === undefined || candidates.length <= limit) return rows(candidates);
-  if (!first) return sure.every(Boolean) ? rows(candidates.slice(0, limit)) : rows(candidates);
-  if (!reader?.ordered) return rows(candidates);
-
-  const places = Float64Array.from(candidates, (row) => place(cell(row, first.index, reader), first));
-  const certain = places.filter((at, i) => sure[i] === true && !Number.isNaN(at));
-  if (certain.length < limit) return rows(candidates);
-  const bound = nthSmallest(certain, limit - 1);
-  return rows(candidates.filter((_, i) => !((places[i] ?? 0) > bound)));
+  if (limit === undefined || overlaid.changed.length <= limit || (first && !isPlaced(first)))
+    return matching(overlaid.changed, match, Infinity);
+  return first ? firstAlong(overlaid, match, first, limit) : matching(overlaid.changed, match, limit);
 }
 
-/**
- * A number that grows along the order, if not strictly: those that come out equal are all kept. NaN where the place is
- * not known.
- */
-function place(value: Comparable | null, { descending, nullsFirst }: OrderColumn): number {
-  if (value === undefined) return Number.NaN;
-  if (value === null) return nullsFirst ? -Infinity : Infinity;
-  const number = typeof value === "number" ? value : uuidPrefix(value);
-  return descending ? -number : number;
-}
-
-/** The first 52 bits of a uuid, the only type whose comparables are ordered strings. */
-function uuidPrefix(uuid: string): number {
-  return Number.parseInt(uuid.slice(0, 8) + uuid.slice(9, 13) + uuid.slice(14, 15), 16);
-}
-
-/** The n-th smallest, from 0, of numbers without NaN. Hoare's quickselect; moves them around. */
-function nthSmallest(numbers: Float64Array, n: number): number {
-  let low = 0;
-  let high = numbers.length - 1;
-  while (low < high) {
-    const pivot = numbers[(low + high) >>> 1] ?? 0;
-    let i = low;
-    let j = high;
-    while (i <= j) {
-      while ((numbers[i] ?? 0) < pivot) i += 1;
-      while ((numbers[j] ?? 0) > pivot) j -= 1;
-      if (i > j) break;
-      const swapped = numbers[i] ?? 0;
-      numbers[i] = numbers[j] ?? 0;
-      numbers[j] = swapped;
-      i += 1;
-      j -= 1;
-    }
-    if (n <= j) high = j;
-    else if (n >= i) low = i;
-    else break;
+/** Those that match or may; no more where so many surely do. */
+function matching(rows: Iterable<OverlaidRow>, match: (row: OverlaidRow) => Verdict, enough: number): Rows {
+  const found: (readonly TextValue[])[] = [];
+  let sure = 0;
+  for (const one of rows) {
+    const verdict = one.row === null ? false : match(one);
+    if (one.row === null || verdict === false || verdict === null) continue;
+    found.push(one.row);
+    if (verdict === true) sure += 1;
+    if (sure >= enough) break;
   }
-  return numbers[n] ?? 0;
+  return found;
+}
+
+/** The same along a column, with all that have the same place there as the last. */
+function firstAlong(
+  overlaid: OverlaidTable,
+  match: (row: OverlaidRow) => Verdict,
+  order: OrderColumn,
+  limit: number,
+): Rows {
+  const ordered = overlaid.along(order);
+  const found: (readonly TextValue[])[] = [];
+  let sure = 0;
+  let bound = Infinity;
+  for (const [one, at] of ordered.along()) {
+    if (at > bound) break;
+    const verdict = one.row === null ? false : match(one);
+    if (one.row === null || verdict === false || verdict === null) continue;
+    found.push(one.row);
+    if (verdict === true) sure += 1;
+    if (sure === limit) bound = at;
+  }
+  const place = placeOn(order);
+  const near = Iterator.from(ordered.elsewhere()).filter((row) => !(place(row) > bound));
+  return found.concat(matching(near, match, Infinity));
+}
+
+function isPlaced({ column }: OrderColumn): boolean {
+  return comparableReader(column)?.ordered ?? false;
 }
