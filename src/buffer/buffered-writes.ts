@@ -77,8 +77,9 @@ export class BufferedWrites {
   #bytes = 0;
   #rejections = 0;
   #truncations = 0;
-  /** Every write up to here has left this process's memory. */
+  /** What is not in memory up to here never will be: it has left, or had left the stream before it was read. */
   #forgottenTo: Position = START;
+  #trimmedTo: Position = START;
 
   get size(): number {
     return this.#entries.length;
@@ -102,9 +103,14 @@ export class BufferedWrites {
     return this.#forgottenTo;
   }
 
+  /** Everything up to here has left the stream, trimmed by any process of the site that had proof of it. */
+  get trimmedTo(): Position {
+    return this.#trimmedTo;
+  }
+
   /** Position of the newest write known; START where there was none. */
   get last(): Position {
-    return this.#entries.at(-1)?.position ?? this.#forgottenTo;
+    return later(this.#entries.at(-1)?.position ?? START, this.#forgottenTo);
   }
 
   get unproven(): number {
@@ -159,6 +165,15 @@ export class BufferedWrites {
     }
   }
 
+  /**
+   * Everything up to the position has left the stream. What is in memory stays there until it is proven here; of what
+   * comes after `readTo`, where this process had read the stream to, some may have been missed.
+   */
+  leftStream(position: Position, readTo = this.last): void {
+    this.#trimmedTo = later(this.#trimmedTo, position);
+    if (position > readTo) this.#forgottenTo = later(this.#forgottenTo, position);
+  }
+
   /** Whether any unproven write changes the table. */
   touches(table: string): boolean {
     return (this.#touched.get(table) ?? 0) > 0;
@@ -182,6 +197,11 @@ export class BufferedWrites {
   after(position: Position, count = Number.POSITIVE_INFINITY): BufferedWrite[] {
     const from = this.#indexAfter(position);
     return this.#entries.slice(from, count === Number.POSITIVE_INFINITY ? undefined : from + count);
+  }
+
+  /** The oldest entries, at most `count`, up to the position. */
+  upTo(position: Position, count: number): BufferedWrite[] {
+    return this.#entries.slice(0, Math.min(count, this.#indexAfter(position)));
   }
 
   countAfter(position: Position): number {
@@ -248,7 +268,7 @@ export class BufferedWrites {
    * original of a duplicate that still waits (the duplicate would pass for a first one after a restart).
    */
   trimmableTo(provenBefore: number): Position {
-    let to = this.#forgottenTo;
+    let to = START;
     const provenTo = this.#entries[this.#proven - 1]?.position ?? to;
     let floor = this.last + 1n;
     for (const [duplicate, original] of this.#originals) if (duplicate > provenTo && original < floor) floor = original;
@@ -266,7 +286,7 @@ export class BufferedWrites {
     if (count > this.#proven) throw new RangeError("only proven writes may be forgotten");
     for (const entry of this.#entries.splice(0, count)) {
       this.#bytes -= entry.bytes;
-      this.#forgottenTo = entry.position;
+      this.#forgottenTo = later(this.#forgottenTo, entry.position);
       if (entry.duplicateOf !== undefined) this.#originals.delete(entry.position);
       else this.#byId.delete(entry.writeId);
     }
@@ -320,6 +340,10 @@ export class BufferedWrites {
     }
     return low;
   }
+}
+
+function later(one: Position, other: Position): Position {
+  return one > other ? one : other;
 }
 
 /** It may do nothing: a precondition fails, or it was applied before under the same id. */

@@ -13,7 +13,7 @@ import { BufferedWrites, type RawEntry } from "./buffered-writes.ts";
 import { isOutOfMemory, verifyDurability } from "./durability.ts";
 import { encodeWrite } from "./entry-codec.ts";
 import { findLost } from "./lost-writes.ts";
-import { readEntries, Stream } from "./stream.ts";
+import { leftTo, readEntries, Stream } from "./stream.ts";
 import type { BufferedWrite } from "./write-buffer.ts";
 
 export interface RedisWriteBufferOptions {
@@ -44,7 +44,7 @@ export interface DataLoss {
 
 const PAGE = 1_000;
 /** Redis serves nobody else while it trims. */
-const TRIM_PAGE = 10_000;
+const TRIM_PAGE = 1_000;
 /** Writes under way at once where many are written again. */
 const RESTORE_PAGE = 500;
 const CHECK_EVERY_MS = 1_000;
@@ -212,12 +212,12 @@ export class RedisWriteBuffer implements AsyncDisposable {
 
   /** Removes entries up to the position from the stream and from memory; they must be proven. */
   async trim(to: Position): Promise<void> {
-    if (to <= this.writes.forgottenTo) return;
-    failpoint("trim-begin");
-    while (this.writes.forgottenTo < to) {
-      const last = this.writes.after(this.writes.forgottenTo, TRIM_PAGE).at(-1)?.position ?? to;
-      const end = last < to ? last : to;
-      await this.#stream.trim(end);
+    for (let begun = false; ; begun = true) {
+      const page = this.writes.upTo(to, TRIM_PAGE);
+      const end = page.at(-1)?.position;
+      if (end === undefined) return;
+      if (!begun) failpoint("trim-begin");
+      await this.#stream.trim(page.map(({ position }) => position));
       failpoint("trim-middle");
       this.writes.forget(end);
     }
@@ -312,9 +312,12 @@ export class RedisWriteBuffer implements AsyncDisposable {
 
   /** Writes again what this process remembers and Redis came back without (an older copy, a lost disk). */
   async #restore(knownTo: Position): Promise<void> {
+    const readTo = this.writes.last;
     if (this.complete.value) await this.#readToTail();
     const { last } = this.writes;
-    const lost = await findLost(this.writes, this.#stream);
+    const seen = await this.#stream.info();
+    this.writes.leftStream(leftTo(seen), readTo);
+    const lost = await findLost(this.writes, this.#stream, seen);
     const [first] = lost;
     if (first) {
       this.#unread = lost.concat(this.#unread);
@@ -322,7 +325,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
       this.complete.set(false);
       this.writes.truncate(first.position - 1n);
       // What cannot have its old position must not get one that the drain may have passed, whatever the clock says.
-      const { generated } = await this.#stream.info();
+      const { generated } = seen;
       const passed = knownTo > last ? knownTo : last;
       if (first.position <= generated && passed > generated) await this.#stream.moveTo(passed);
     }
@@ -375,7 +378,9 @@ export class RedisWriteBuffer implements AsyncDisposable {
     const known = this.#epoch;
     const { last } = this.writes;
     await this.#readMarks();
-    const { generated } = await this.#stream.info();
+    const seen = await this.#stream.info();
+    const { generated } = seen;
+    this.writes.leftStream(leftTo(seen));
     if ((known !== undefined && this.#epoch !== known) || generated < last)
       throw new OpsDbError("BUFFER_UNAVAILABLE", "Redis has lost data while it was connected; it is being restored");
   }
