@@ -13,7 +13,7 @@ import { BufferedWrites, type RawEntry } from "./buffered-writes.ts";
 import { isOutOfMemory, verifyDurability } from "./durability.ts";
 import { encodeWrite } from "./entry-codec.ts";
 import { findLost } from "./lost-writes.ts";
-import { leftTo, readEntries, Stream } from "./stream.ts";
+import { leftTo, readEntries, Stream, type StreamInfo } from "./stream.ts";
 import type { BufferedWrite } from "./write-buffer.ts";
 
 export interface RedisWriteBufferOptions {
@@ -79,8 +79,10 @@ export class RedisWriteBuffer implements AsyncDisposable {
   readonly #sending = new Map<string, Write>();
   /** What this process knows and has in no memory until the stream is read: what Redis had lost, and what was appended since. */
   #unread: RawEntry[] = [];
-  /** Entries in the stream when its reading began. */
-  #stored = 0;
+  /** The stream and its epoch as they were last seen while it is being read. */
+  #loading: { epoch: string | undefined; seen: StreamInfo } | undefined;
+  /** What this process has appended since then. */
+  #appended: Position[] = [];
   #loss: DataLoss | undefined;
   #lossUnstored = false;
   /** Names the data that Redis holds: another one was started since, where it differs. */
@@ -128,13 +130,17 @@ export class RedisWriteBuffer implements AsyncDisposable {
 
   /** Writes in the stream that are not in memory yet, as far as that is known. */
   get unread(): number {
-    return this.complete.value ? 0 : Math.max(0, this.#stored - this.writes.size);
+    if (!this.#loading) return 0;
+    const { length, first } = this.#loading.seen;
+    return Math.max(0, length + this.#appended.length - (first === undefined ? 0 : this.writes.countAfter(first - 1n)));
   }
 
-  /** How full it is, of its limits: 1 and more is full. */
+  /** How full it is, of its limits: 1 and more is full. What was not read yet counts with the bytes of what was. */
   get fill(): number {
     const { maxWrites, maxBytes } = this.#options;
-    return Math.max((this.writes.size + this.unread) / maxWrites, this.writes.bytes / maxBytes);
+    const { size, bytes } = this.writes;
+    const writes = size + this.unread;
+    return Math.max(writes / maxWrites, (size === 0 ? 0 : (bytes / size) * writes) / maxBytes);
   }
 
   /** Throws what an append would throw now; undefined while writes are accepted. */
@@ -158,6 +164,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
       const position = await aborted(deadline.signal, this.#stream.append(write.writeId, payload));
       if (!this.complete.value) {
         this.#unread.push({ position, writeId: write.writeId, payload });
+        if (position > (this.#loading?.seen.generated ?? position)) this.#appended.push(position);
         failpoint("append-stored");
         return { position, entry: undefined, first: undefined };
       }
@@ -277,7 +284,8 @@ export class RedisWriteBuffer implements AsyncDisposable {
     await this.#readMarks();
     const known = await knownTo();
     await this.#restore(known);
-    await this.neverBelow(known);
+    await this.neverBelow(known > this.writes.last ? known : this.writes.last);
+    if (!this.complete.value) await this.#look();
     this.accepting.set(true);
     await this.#load();
     this.part.set("RUNNING");
@@ -285,14 +293,29 @@ export class RedisWriteBuffer implements AsyncDisposable {
 
   /** Appends are accepted meanwhile, so nothing here may hold the event loop for long. */
   async #load(): Promise<void> {
-    this.#stored = (await this.#stream.info()).length;
+    let lookAt = performance.now() + CHECK_EVERY_MS;
     while (!this.complete.value) {
-      this.part.set("RETRYING", `loading the stream: ${this.writes.size} of ${this.#stored} writes`);
-      if (!(await this.#readPage())) continue;
+      this.part.set("RETRYING", `loading the stream: ${this.writes.size} of ${this.writes.size + this.unread} writes`);
+      const atTail = await this.#readPage();
+      // A stream that was emptied ends early, too.
+      if (atTail || performance.now() >= lookAt) {
+        await this.#look();
+        lookAt = performance.now() + CHECK_EVERY_MS;
+      }
+      if (!atTail) continue;
       this.#unread = [];
+      this.#appended = [];
+      this.#loading = undefined;
       this.complete.set(true);
     }
     await this.#readToTail();
+  }
+
+  /** How much there is to read, so that limits hold meanwhile, and a loss of what was never read can be told. */
+  async #look(): Promise<void> {
+    const seen = await this.#checkData();
+    this.#loading = { epoch: this.#epoch, seen };
+    this.#appended = this.#appended.filter((position) => position > seen.generated);
   }
 
   async #loaded(signal: AbortSignal): Promise<void> {
@@ -318,6 +341,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
     const seen = await this.#stream.info();
     this.writes.leftStream(leftTo(seen), readTo);
     const lost = await findLost(this.writes, this.#stream, seen);
+    const unread = this.#neverRead(seen, lost.length);
     const [first] = lost;
     if (first) {
       this.#unread = lost.concat(this.#unread);
@@ -329,10 +353,17 @@ export class RedisWriteBuffer implements AsyncDisposable {
       const passed = knownTo > last ? knownTo : last;
       if (first.position <= generated && passed > generated) await this.#stream.moveTo(passed);
     }
-    if (first)
-      await this.#reportLoss(
+    const told = [
+      first &&
         `Redis came back without ${lost.length} writes, from position ${formatPosition(first.position)} on; this process remembers them and writes them again`,
-      );
+      unread > 0 &&
+        `Redis has lost at least ${unread} writes that this process had not read yet: they are gone unless another process of the site remembers them`,
+    ].filter((each) => typeof each === "string");
+    if (told.length > 0) {
+      this.#loading = undefined;
+      this.#appended = [];
+      await this.#reportLoss(told.join(". "));
+    }
     // All of them stay known until they were read: Redis may lose them once more meanwhile.
     for (let done = 0; done < this.#unread.length; done += RESTORE_PAGE) {
       this.part.set("RETRYING", `writing again what Redis has lost: ${done} of ${this.#unread.length} writes`);
@@ -340,6 +371,19 @@ export class RedisWriteBuffer implements AsyncDisposable {
       failpoint("restore-middle");
     }
     await this.#stream.create().catch(ignoreOutOfMemory);
+  }
+
+  /** How many writes Redis has lost, at least, that this process was about to read; `lost` were lost that it had read. */
+  #neverRead(now: StreamInfo, lost: number): number {
+    if (!this.#loading) return 0;
+    const { epoch, seen } = this.#loading;
+    const emptied = epoch !== undefined && epoch !== this.#epoch;
+    if (!emptied && now.generated >= seen.generated) return 0;
+    const own = this.#unread.filter(({ position }) => position > this.writes.last && position <= seen.generated).length;
+    const unread = seen.length - (seen.first === undefined ? 0 : this.writes.countAfter(seen.first - 1n)) - own;
+    // Of an older copy only the end is missing. Redis counts what was ever added to a stream.
+    const missing = emptied ? unread : (seen.added ?? 0) - (now.added ?? 0) - lost - own;
+    return Math.max(0, Math.min(unread, missing));
   }
 
   /** The epoch, a new one where Redis has none, and a loss that was not acknowledged yet. */
@@ -374,15 +418,16 @@ export class RedisWriteBuffer implements AsyncDisposable {
   }
 
   /** Throws where Redis has lost data although its connection stands; opening again then restores it. */
-  async #checkData(): Promise<void> {
+  async #checkData(): Promise<StreamInfo> {
     const known = this.#epoch;
     const { last } = this.writes;
-    await this.#readMarks();
     const seen = await this.#stream.info();
-    const { generated } = seen;
-    this.writes.leftStream(leftTo(seen));
-    if ((known !== undefined && this.#epoch !== known) || generated < last)
+    // After it, so that what was seen is of this epoch.
+    await this.#readMarks();
+    if ((known !== undefined && this.#epoch !== known) || seen.generated < last)
       throw new OpsDbError("BUFFER_UNAVAILABLE", "Redis has lost data while it was connected; it is being restored");
+    this.writes.leftStream(leftTo(seen));
+    return seen;
   }
 
   async #readToTail(): Promise<void> {

@@ -9,6 +9,8 @@ const FIRST: Position = START + 1n;
 /** What Redis says of a stream without reading it. */
 export interface StreamInfo {
   length: number;
+  /** How many entries were ever added to it; undefined where Redis does not count. */
+  added: number | undefined;
   /** The last position that it has given; START where there is no stream. */
   generated: Position;
   /** Its oldest entry's position; undefined while it is empty. */
@@ -16,6 +18,8 @@ export interface StreamInfo {
   /** What is missing up to here was trimmed, with proof; START where nothing was. */
   trimmedTo: Position;
 }
+
+const noStream: StreamInfo = { length: 0, added: 0, generated: START, first: undefined, trimmedTo: START };
 
 /** Everything up to here has left the stream. Less than the mark where somebody has deleted single entries by hand. */
 export function leftTo({ first, trimmedTo }: StreamInfo): Position {
@@ -69,8 +73,7 @@ export class Stream {
   }
 
   async info(): Promise<StreamInfo> {
-    if ((await this.#redis.exists(this.#key)) === 0)
-      return { length: 0, generated: START, first: undefined, trimmedTo: START };
+    if ((await this.#redis.exists(this.#key)) === 0) return noStream;
     const fields = (await this.#redis.xinfo("STREAM", this.#key)) as unknown[];
     const field = (name: string): unknown => fields[fields.indexOf(name) + 1];
     const first = field("first-entry");
@@ -79,6 +82,7 @@ export class Stream {
       : START;
     return {
       length: Number(field("length")),
+      added: fields.includes("entries-added") ? Number(field("entries-added")) : undefined,
       generated: parsePosition(String(field("last-generated-id"))),
       first: Array.isArray(first) ? parsePosition(String(first[0])) : undefined,
       trimmedTo: deleted > FIRST ? deleted : START,
