@@ -199,9 +199,9 @@ export class BufferedWrites {
     return this.#entries.slice(from, count === Number.POSITIVE_INFINITY ? undefined : from + count);
   }
 
-  /** The oldest entries, at most `count`, up to the position. */
-  upTo(position: Position, count: number): BufferedWrite[] {
-    return this.#entries.slice(0, Math.min(count, this.#indexAfter(position)));
+  /** The oldest entries, at most `count`, up to the position, as far as they are proven. */
+  provenUpTo(position: Position, count: number): BufferedWrite[] {
+    return this.#entries.slice(0, Math.min(count, this.#proven, this.#indexAfter(position)));
   }
 
   countAfter(position: Position): number {
@@ -250,13 +250,13 @@ export class BufferedWrites {
   }
 
   /**
-   * The replica does not show what it showed before (failover): entries after the position are unproven again. What main
-   * is known to have applied stays applied.
+   * The replica does not show what it showed before: it was made again, from an older base. Entries after the position are
+   * unproven again; what main has decided of them stays decided, unless they are opened again because main has lost it.
    */
   unprove(position: Position): void {
     const from = this.#indexAfter(position);
     for (const entry of this.#entries.slice(from, this.#proven)) {
-      if (entry.state !== "APPLIED") this.#open(entry);
+      if (entry.state === "REPLICATED") entry.state = "APPLIED";
       this.#touch(entry.write.mutations, 1);
     }
     this.#proven = Math.min(this.#proven, from);

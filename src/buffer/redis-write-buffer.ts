@@ -217,10 +217,10 @@ export class RedisWriteBuffer implements AsyncDisposable {
     );
   }
 
-  /** Removes entries up to the position from the stream and from memory; they must be proven. */
+  /** Removes proven entries up to the position from the stream and from memory. */
   async trim(to: Position): Promise<void> {
     for (let begun = false; ; begun = true) {
-      const page = this.writes.upTo(to, TRIM_PAGE);
+      const page = this.writes.provenUpTo(to, TRIM_PAGE);
       const end = page.at(-1)?.position;
       if (end === undefined) return;
       if (!begun) failpoint("trim-begin");

@@ -46,8 +46,8 @@ export interface ProcessorOptions {
   inFlight: number;
   leaseMs: number;
   logger: Logger;
-  /** Compares main's cursor with what was proven here; without it nothing is. */
-  tracker?: Pick<LsnTracker, "proven" | "mainIsAt">;
+  /** Compares main's cursor with what main is known to have decided; without it nothing is. */
+  tracker?: Pick<LsnTracker, "decided" | "mainIsAt">;
   /** Tells that a write's state or the processor's changed. */
   changed: () => void;
 }
@@ -229,7 +229,7 @@ export class Processor {
         settings,
       });
       this.#unreadable.clear();
-      const before = this.#options.tracker?.proven ?? START;
+      const before = this.#options.tracker?.decided ?? START;
       const { applier, cursor: taken } = await this.#takeCursor(connection);
       const cursor = await this.#passOverForgotten(applier, taken);
       await this.#options.buffer.neverBelow(cursor);

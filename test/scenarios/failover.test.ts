@@ -136,8 +136,8 @@ test.each(["", " also with the API server started again in between"])(
     sites.localIs(await rebuilt(promoted));
     await eventually(
       () => stateOf(held?.writeId),
-      (state) => state === WriteState.ACCEPTED,
-      { what: "that the proven write is open again" },
+      (state) => state === WriteState.APPLIED,
+      { what: "that the proof is taken back" },
     );
     await load.more(100);
     sites.link.heal();
