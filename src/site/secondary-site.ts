@@ -523,9 +523,14 @@ export class SecondarySite implements Site {
       const { size, bytes } = this.#buffer.writes;
       // Proven writes are kept for a failover only; they must not be what new writes are refused for.
       const crowded = size > maxWrites / 2 || bytes > maxBytes / 2;
-      // While main does not answer nothing says that it will not come back older than it was.
-      if (!crowded && this.#mainWatch.part.status.state !== "RUNNING") continue;
-      const to = this.#buffer.writes.trimmableTo(crowded ? Number.POSITIVE_INFINITY : performance.now() - retentionMs);
+      const provenBefore = crowded ? Number.POSITIVE_INFINITY : performance.now() - retentionMs;
+      if (this.#buffer.writes.trimmableTo(provenBefore) === START) continue;
+      // Last: main may have failed over since the proof. While it does not answer nothing says that it will not come back
+      // older than it was.
+      const decided = await this.#mainWatch.askCursor(signal);
+      if (decided === undefined && !crowded) continue;
+      const proven = this.#buffer.writes.trimmableTo(provenBefore);
+      const to = decided !== undefined && decided < proven ? decided : proven;
       await this.#buffer
         .trim(to)
         .catch((error: unknown) => this.#logger.warn({ error }, "the buffer could not be trimmed"));
