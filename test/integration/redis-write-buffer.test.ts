@@ -257,6 +257,38 @@ describe.each(losses)("Redis $what while a process still reads it", ({ copyAt, g
   });
 });
 
+test("G1: the limit of writes holds while the stream is still being read: what is not read yet counts, and what was appended since", async () => {
+  await fill(20_000);
+  const { url } = await link(40);
+  const buffer = await open({ url, maxWrites: 20_003 });
+  await append(buffer, 3);
+  await expect(buffer.append(insert(-1))).rejects.toMatchObject({ reason: "BUFFER_FULL" });
+  // Also after it was looked at once more how much there is.
+  await eventually(
+    () => buffer.part.status.reason,
+    (reason) => reason.endsWith("of 20003 writes"),
+  );
+  await expect(buffer.append(insert(-1))).rejects.toMatchObject({ reason: "BUFFER_FULL" });
+  expect(buffer.complete.value).toBe(false);
+  await ready(buffer);
+  expect(buffer.writes.size).toBe(20_003);
+});
+
+test("G1: the limit of bytes holds while the stream is still being read: what is not read yet counts as much as what was", async () => {
+  await fill(20_000);
+  const { url } = await link(40);
+  const bytes = 20_000 * encodeWrite(insert(10_000)).length;
+  const buffer = await open({ url, maxBytes: Math.floor(bytes * 0.9) });
+  await eventually(
+    () => buffer.writes.size,
+    (size) => size > 0,
+  );
+  await expect(buffer.append(insert(-1))).rejects.toMatchObject({ reason: "BUFFER_FULL" });
+  expect(buffer.complete.value).toBe(false);
+  await ready(buffer);
+  expect(buffer.writes.size).toBe(20_000);
+});
+
 test("G1: 130,000 remembered writes that Redis has lost at once are written again", async () => {
   await fill(130_000);
   const buffer = await opened();

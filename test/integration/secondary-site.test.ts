@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Site } from "../../src/site/site.ts";
 import { eventually } from "../support/eventually.ts";
+import { Link } from "../support/link.ts";
 import {
   home,
   mutation,
@@ -265,6 +266,24 @@ test("a caller that goes away in the middle of a read or a wait leaves nothing b
     await reading.catch((error: unknown) => expect(error).toMatchObject({ message: "the caller is gone" }));
   }
   expect((await read(site, { table: "log", columns: ["n"] })).rows).toEqual([["1"]]);
+});
+
+test("G5: what another process of the site has just acknowledged counts, also where this process has not heard of it yet: no row is missing that is there, none is in the way that is gone", async () => {
+  await using slowly = new Link({ roundTripMs: 60 });
+  const { hostname, port } = new URL(database.redisUrl);
+  const { host, port: slowPort } = await slowly.forward({ host: hostname, port: Number(port) });
+  await using late = await openSite("secondary", { ...addresses(), redisUrl: `redis://${host}:${slowPort}` });
+  await database.pauseReplay();
+  for (let n = 0; n < 5; n++) {
+    await write(site, insert(n));
+    await write(late.site, update(n, "by the other"));
+    await write(site, remove(n));
+    await write(late.site, insert(n, "again"));
+  }
+  expect(await rows()).toEqual([0, 1, 2, 3, 4].map((n) => [`${n}`, "again"]));
+  // What is wrong is refused all the same.
+  await expect(write(late.site, insert(1))).rejects.toMatchObject({ reason: "ROW_EXISTS" });
+  await expect(write(late.site, update(9, "x"))).rejects.toMatchObject({ reason: "ROW_NOT_FOUND" });
 });
 
 test("G8: what main has lost since its proof is not trimmed: main is asked before", async () => {
