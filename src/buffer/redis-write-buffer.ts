@@ -342,6 +342,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
     this.writes.leftStream(leftTo(seen), readTo);
     const lost = await findLost(this.writes, this.#stream, seen);
     const unread = this.#neverRead(seen, lost.length);
+    this.#unread = this.#unread.filter(({ position }) => position > seen.trimmedTo);
     const [first] = lost;
     if (first) {
       this.#unread = lost.concat(this.#unread);

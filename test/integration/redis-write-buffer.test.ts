@@ -163,6 +163,22 @@ test("G1: also where everything was trimmed, and where this process had not read
   expect(away.writes.forgottenTo).toBe(missed.at(-1));
 });
 
+test("G2: what was appended while the stream was still being read, and was trimmed by another process since, is not appended again", async () => {
+  await fill(20_000);
+  const drainer = await opened();
+  const { through, url } = await link(40);
+  const loading = await open({ url });
+  const { position } = await loading.append(insert(-1));
+  expect(loading.complete.value).toBe(false);
+  through.cut();
+  await loading.accepting.until((accepting) => !accepting, AbortSignal.timeout(10_000));
+  expect(await drainer.catchUp(AbortSignal.timeout(5_000))).toBe(true);
+  await trim(drainer, position);
+  through.heal();
+  await ready(loading);
+  expect([await stored(), loading.loss]).toEqual([[], undefined]);
+});
+
 test("a process that begins knows how far the stream was trimmed before", async () => {
   const drainer = await opened();
   const positions = await append(drainer, 5);
