@@ -11,7 +11,7 @@ import { Link } from "../support/link.ts";
 import { copyRedisFiles, type RedisServer, removeRedisFiles } from "../support/redis-server.ts";
 import { startRedisServer } from "../support/services.ts";
 
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 90_000 });
 
 const site = "buffer";
 const stream = `opsdb:{${site}}:writes`;
@@ -46,7 +46,7 @@ async function open(options: Partial<RedisWriteBufferOptions> = {}): Promise<Red
   };
   running.defer(close);
   ends.set(buffer, close);
-  await buffer.accepting.until((accepting) => accepting, AbortSignal.timeout(20_000));
+  await buffer.accepting.until((accepting) => accepting, AbortSignal.timeout(40_000));
   return buffer;
 }
 
@@ -62,8 +62,8 @@ async function opened(options: Partial<RedisWriteBufferOptions> = {}): Promise<R
 }
 
 async function ready(buffer: RedisWriteBuffer): Promise<void> {
-  await buffer.accepting.until((accepting) => accepting, AbortSignal.timeout(20_000));
-  await buffer.complete.until((complete) => complete, AbortSignal.timeout(20_000));
+  await buffer.accepting.until((accepting) => accepting, AbortSignal.timeout(40_000));
+  await buffer.complete.until((complete) => complete, AbortSignal.timeout(40_000));
 }
 
 const insert = (n: number) =>
@@ -310,7 +310,7 @@ test("G1: 130,000 remembered writes that Redis has lost at once are written agai
   const buffer = await opened();
   const before = await stored();
   await command((client) => client.flushall());
-  await eventually(() => buffer.loss, Boolean, { what: "that the loss is told" });
+  await eventually(() => buffer.loss, Boolean, { timeoutMs: 30_000, what: "that the loss is told" });
   await ready(buffer);
   expect(buffer.loss?.message).toMatch(/without 130000 writes/);
   expect(await stored()).toEqual(before);
