@@ -7,7 +7,6 @@ import { OpsDbError } from "../errors.ts";
 import { aborted, sleep } from "../lib/abort.ts";
 import { Backoff } from "../lib/backoff.ts";
 import { failpoint } from "../lib/failpoint.ts";
-import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
 import { formatPosition, type Position, parsePosition, START } from "../position.ts";
 import { connectPipelined, type DatabaseAddress, type PipelinedConnection } from "../postgres/connection.ts";
@@ -97,7 +96,7 @@ export class Processor {
   readonly pause: DrainPause;
   readonly #options: ProcessorOptions;
   readonly #lease: Lease;
-  readonly #moved = new Latest<Position>(START);
+  #cursor: Position = START;
   readonly #catalogs: CatalogChoice;
   /** Redis refuses to store the lease, so that it keeps nobody from draining. */
   #leaseRefused = false;
@@ -141,12 +140,7 @@ export class Processor {
 
   /** The last position that main is known to have decided. */
   get cursor(): Position {
-    return this.#moved.value;
-  }
-
-  /** Resolves when main has decided every write up to the position; rejects with the signal's reason. */
-  async reached(position: Position, signal: AbortSignal): Promise<void> {
-    await this.#moved.until((cursor) => cursor >= position, signal);
+    return this.#cursor;
   }
 
   /** Runs until the signal. What is under way at main then is left to its outcome; the next run reads it. */
@@ -450,7 +444,7 @@ export class Processor {
   }
 
   #moveCursor(to: Position): void {
-    this.#moved.set(to);
+    this.#cursor = to;
     this.#options.changed();
   }
 }
