@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { Catalog } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
+import { OPERATOR_ACTION as TABLE } from "../postgres/rejected-writes.ts";
 import type { TextValue } from "../value.ts";
-import type { Write } from "../write.ts";
+import type { Mutation, Write } from "../write.ts";
 import type { Motive, Resolution } from "./operator.ts";
 
 type ActionKind = "PAUSE_DRAIN" | "RESUME_DRAIN" | "RETRY_WRITE" | "DISCARD_WRITE" | "ACKNOWLEDGE_LOSS";
@@ -19,8 +20,6 @@ export interface OperatorAction extends Motive {
   at: Date;
 }
 
-/** The catalog's key of the table that has the record. */
-const TABLE = "opsdb.operator_action";
 const COLUMNS = ["id", "site", "action", "write_id", "new_write_id", "operator", "reason", "at"];
 
 /** The id of the write that a rejected one is retried as: always the same, so that two retries are one write. */
@@ -62,6 +61,26 @@ export function recordOf(action: OperatorAction): Write {
         preconditions: [],
       },
     ],
+  };
+}
+
+/**
+ * The write that a rejected one is retried as: its changes, unless main has a record of another decision by then, made there
+ * while the link was away. The first mutation says so: it changes nothing, since the retry's own record comes before it.
+ */
+export function retryOf(rejected: Write, retry: OperatorAction & { newWriteId: string }): Write {
+  const [record] = recordOf(retry).mutations;
+  const guard: Mutation = {
+    ...(record as Mutation),
+    operation: "upsert",
+    setColumns: [],
+    preconditions: [{ kind: "columns_equal", columns: ["action"], values: ["RETRY_WRITE"] }],
+  };
+  return {
+    writeId: retry.newWriteId,
+    payloadHash: rejected.payloadHash,
+    mutations: [guard, ...rejected.mutations],
+    idUnchecked: true, // main may have retried it meanwhile, under the same id
   };
 }
 

@@ -31,6 +31,7 @@ import {
   recordOf,
   requireRecord,
   retryId,
+  retryOf,
 } from "./operator-action.ts";
 import { alreadyResolved, notRejected, writeNotFound } from "./operator-errors.ts";
 import type { RejectedWrites } from "./rejected-writes.ts";
@@ -115,14 +116,14 @@ export class SecondaryOperator implements Operator {
 
     const { refusal } = buffer;
     if (refusal) throw refusal;
-    const write = { ...original, writeId: newWriteId };
+    const action = newAction(site, motive, { action: "RETRY_WRITE", writeId, newWriteId });
+    const write = retryOf(original, { ...action, newWriteId });
     const refused = await this.#check(write).catch((error: unknown) => ({ error }));
     // What another server has stored meanwhile is in the merged view that this one was checked against.
     const known = await this.#statusOfKnown(newWriteId);
     if (known) return { status: known, duplicate: true };
     if (refused) throw refused.error;
-    const resolution =
-      standing ?? (await this.#resolve(newAction(site, motive, { action: "RETRY_WRITE", writeId, newWriteId })));
+    const resolution = standing ?? (await this.#resolve(action));
     if (resolution.kind === "discarded") throw alreadyResolved(writeId, resolution);
     // On record now: what could still refuse it is nothing that was known a moment ago.
     const { entry, duplicate } = await this.#append(write);
