@@ -6,7 +6,7 @@ import { Backoff } from "../lib/backoff.ts";
 import { failpoint } from "../lib/failpoint.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
-import { formatPosition, type Position } from "../position.ts";
+import { formatPosition, type Position, parsePosition, START } from "../position.ts";
 import { Part } from "../replication/part.ts";
 import type { Write } from "../write.ts";
 import { BufferedWrites, type RawEntry } from "./buffered-writes.ts";
@@ -205,15 +205,35 @@ export class RedisWriteBuffer implements AsyncDisposable {
     const { generated } = await this.#stream.info();
     if (position <= generated) return;
     await this.#stream.moveTo(position);
-    await this.#reportLoss(
+    await this.reportLoss(
       `Redis knows positions up to ${formatPosition(generated)}, the databases up to ${formatPosition(position)}: it was emptied or restored from an older copy, and writes that were acknowledged and not applied by then are lost`,
     );
+  }
+
+  /** Loudly: in the log, in the status, and in Redis, so that a restart does not hide it. */
+  async reportLoss(message: string): Promise<void> {
+    this.#options.logger.error({}, message);
+    this.#loss = { at: new Date(), message };
+    this.#changed();
+    this.#lossUnstored = true;
+    await this.#storeLoss().catch(ignoreOutOfMemory);
+  }
+
+  /** Every write up to here has left the stream, also before this process began; rejects while Redis is away. */
+  async trimmedTo(): Promise<Position> {
+    const { forgottenTo } = this.writes;
+    const stored = await this.#commands.get(this.key("trimmed"));
+    const trimmed = stored === null ? START : parsePosition(stored);
+    return trimmed > forgottenTo ? trimmed : forgottenTo;
   }
 
   /** Removes entries up to the position from the stream and from memory; they must be proven. */
   async trim(to: Position): Promise<void> {
     if (to <= this.writes.forgottenTo) return;
     failpoint("trim-begin");
+    // Of two processes that trim at once the later one may say less; the next trim says it.
+    if (to > (await this.trimmedTo()))
+      await this.#commands.set(this.key("trimmed"), formatPosition(to)).catch(ignoreOutOfMemory);
     while (this.writes.forgottenTo < to) {
       const last = this.writes.after(this.writes.forgottenTo, TRIM_PAGE).at(-1)?.position ?? to;
       const end = last < to ? last : to;
@@ -327,7 +347,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
       if (first.position <= generated && passed > generated) await this.#stream.moveTo(passed);
     }
     if (first)
-      await this.#reportLoss(
+      await this.reportLoss(
         `Redis came back without ${lost.length} writes, from position ${formatPosition(first.position)} on; this process remembers them and writes them again`,
       );
     // All of them stay known until they were read: Redis may lose them once more meanwhile.
@@ -416,15 +436,6 @@ export class RedisWriteBuffer implements AsyncDisposable {
       `the buffer holds ${this.writes.size} writes and ${this.writes.bytes} bytes; its limits are ${maxWrites} and ${maxBytes}`,
       { retryAfterMs: 5_000 },
     );
-  }
-
-  /** Loudly: in the log, in the status, and in Redis, so that a restart does not hide it. */
-  async #reportLoss(message: string): Promise<void> {
-    this.#options.logger.error({}, message);
-    this.#loss = { at: new Date(), message };
-    this.#changed();
-    this.#lossUnstored = true;
-    await this.#storeLoss().catch(ignoreOutOfMemory);
   }
 
   async #storeLoss(): Promise<void> {
