@@ -239,18 +239,19 @@ export class Processor {
   }
 
   /**
-   * Where main came back older than the oldest write that is still in the buffer, what was between is gone; the cursor
+   * Where main came back older than the oldest write that is still in the buffer, what was between is lost; the cursor
    * moves past it, since a replica that stays behind what was proven would be refused to every merged read for ever.
    */
   async #passOverForgotten(applier: Applier, cursor: Position): Promise<Position> {
-    const { forgottenTo } = this.#options.buffer.writes;
-    if (cursor >= forgottenTo) return cursor;
-    this.#options.logger.error(
-      { cursor: formatPosition(cursor), forgottenTo: formatPosition(forgottenTo) },
-      "main came back older than what this site still remembers: writes that were proven before may be missing there",
+    const { buffer } = this.#options;
+    const trimmedTo = await buffer.trimmedTo();
+    if (cursor >= trimmedTo) return cursor;
+    // Before the cursor moves: afterwards nothing tells that there was a gap.
+    await buffer.reportLoss(
+      `main came back older, as after a failover to a standby that was behind: it has no write after position ${formatPosition(cursor)}, and those up to ${formatPosition(trimmedTo)} had left the buffer, so they are lost`,
     );
-    await applier.connection.query(advanceCursor(applier.site, applier.token, cursor, forgottenTo));
-    return forgottenTo;
+    await applier.connection.query(advanceCursor(applier.site, applier.token, cursor, trimmedTo));
+    return trimmedTo;
   }
 
   async #takeCursor(connection: PipelinedConnection): Promise<{ applier: Applier; cursor: Position }> {
