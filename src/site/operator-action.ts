@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { Catalog } from "../catalog/catalog.ts";
+import { derivedId } from "../derived-id.ts";
 import { OpsDbError } from "../errors.ts";
 import { OPERATOR_ACTION as TABLE } from "../postgres/rejected-writes.ts";
 import type { TextValue } from "../value.ts";
@@ -120,13 +121,4 @@ export function requireRecord(catalog: Catalog): void {
     `there is no table ${TABLE} to put the action on record: run "opsdb migrate" for the main database`,
     { metadata: { table: TABLE } },
   );
-}
-
-/** UUID version 8 of the SHA-256 of its purpose and the write's id. */
-function derivedId(purpose: string, writeId: string): string {
-  const bytes = createHash("sha256").update(`opsdb ${purpose} ${writeId}`).digest().subarray(0, 16);
-  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
-  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  const hex = bytes.toString("hex");
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }
