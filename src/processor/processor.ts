@@ -1,6 +1,6 @@
 import { ReplyError } from "ioredis";
 import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
-import { settle } from "../buffer/settle.ts";
+import { ledgerId, settle } from "../buffer/settle.ts";
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
@@ -15,6 +15,7 @@ import { classify, messageOf, rejectionOf, saysOtherSchema, sqlstateOf } from ".
 import type { LsnTracker } from "../replication/lsn-tracker.ts";
 import { Part } from "../replication/part.ts";
 import type { PartStatus, ProcessorStatus } from "../replication/status.ts";
+import { reusedRejection } from "../reused-id.ts";
 import type { Rejection } from "../write.ts";
 import {
   type Applier,
@@ -269,10 +270,10 @@ export class Processor {
     const { writes } = this.#options.buffer;
     const open = writes.unprovenUpTo(cursor, OUTCOMES).filter(({ state }) => state === "ACCEPTED");
     if (open.length === 0) return;
-    const { rows } = await connection.query(readLedger(open.map(({ writeId }) => writeId)));
+    const { rows } = await connection.query(readLedger(open.map(ledgerId)));
     const outcomes = new Map(rows.map(parseLedgerRow).map((row) => [row.writeId, row]));
     for (const entry of open) {
-      const row = outcomes.get(entry.writeId);
+      const row = outcomes.get(ledgerId(entry));
       if (row && entry.state === "ACCEPTED") settle(writes, entry, row);
     }
   }
@@ -348,9 +349,10 @@ export class Processor {
     if (from >= this.#deciding.to) {
       const entries = this.#take(from, this.#batchWrites);
       if (entries.length === 0) return undefined;
-      const effects = this.#catalogs.effects(entries);
-      if (!(effects instanceof OpsDbError)) return applyBatch(site, from, entries, effects.statements);
-      this.#decide(batchEnd({ from, entries }), effects);
+      const conflicting = entries.find((entry) => entry.conflicting);
+      const effects = conflicting ? reusedRejection(conflicting.write) : this.#catalogs.effects(entries);
+      if ("statements" in effects) return applyBatch(site, from, entries, effects.statements);
+      this.#decide(batchEnd({ from, entries }), effects.message);
     }
     const attempts = new Map<BufferedWrite, Effects | Rejection>();
     for (const entry of this.#take(from, Math.min(DECIDE_WRITES, this.#batchWrites))) {
@@ -374,6 +376,7 @@ export class Processor {
 
   /** What main is to try for the write, or to reject it for; undefined where main's catalog has to be read first. */
   #attempt(entry: BufferedWrite): Effects | Rejection | undefined {
+    if (entry.conflicting) return reusedRejection(entry.write);
     const unreadable = this.#unreadable.get(entry);
     if (unreadable) return unreadable;
     const effects = this.#catalogs.effects([entry]);
@@ -423,11 +426,16 @@ export class Processor {
     }
     for (const entry of batch.entries) {
       if (settled.has(entry)) continue;
+      const first = entry.duplicateOf === undefined ? undefined : writes.byId(entry.writeId);
+      if (first?.rejection) {
+        writes.reject(entry, first.rejection, first.appliedAt ?? at);
+        continue;
+      }
+      this.#appliedWrites += first ? 0 : 1;
       if (entry.state === "ACCEPTED") entry.state = "APPLIED"; // else the replica has shown it already
       entry.lsn = lsn;
       entry.appliedAt = at;
     }
-    this.#appliedWrites += batch.entries.length - settled.size;
     this.#batchWrites = Math.min(this.#options.batchWrites, this.#batchWrites * 2);
     this.#moveCursor(batchEnd(batch));
   }

@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
-import { settle } from "../buffer/settle.ts";
+import { rejectedId, settle } from "../buffer/settle.ts";
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import { columnOf } from "../catalog/catalog.ts";
 import type { CatalogKeeper } from "../catalog/catalog-keeper.ts";
@@ -33,7 +33,7 @@ import {
   retryId,
   retryOf,
 } from "./operator-action.ts";
-import { alreadyResolved, notRejected, writeNotFound } from "./operator-errors.ts";
+import { alreadyResolved, belongsToOther, notRejected, writeNotFound } from "./operator-errors.ts";
 import type { RejectedWrites } from "./rejected-writes.ts";
 
 export interface SecondaryOperatorOptions {
@@ -155,11 +155,11 @@ export class SecondaryOperator implements Operator {
     requireRecord(catalog.get());
     const complete = await readBuffer();
     const entry = buffer.writes.byId(writeId);
-    if (entry?.state === "REJECTED") return entry.write;
-    const found = await rejected.find(writeId);
+    const found = entry?.state === "REJECTED" ? undefined : await rejected.find(writeId);
     if (entry) {
       // Another process may have heard of the rejection before; the ledger has it for all.
       if (found?.ledger.rejection) settle(buffer.writes, entry, found.ledger);
+      if (isRejected(entry) && rejectedId(entry) !== writeId) throw belongsToOther(writeId, rejectedId(entry));
       if (isRejected(entry)) return entry.write;
       throw notRejected(writeId, entry.state);
     }

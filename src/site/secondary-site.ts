@@ -221,7 +221,7 @@ export class SecondarySite implements Site {
     using deadline = new Deadline(LOOK_FOR_OUTCOME_MS);
     const complete = this.#buffer.writes.byId(writeId) !== undefined || (await this.#readBuffer(deadline.signal));
     const entry = this.#buffer.writes.byId(writeId);
-    if (entry) return this.#statusOf(entry);
+    if (entry) return { ...this.#statusOf(entry), writeId };
     const local = await this.#ledger(this.#probe, writeId).catch((error: unknown) => error as OpsDbError);
     if (local && !(local instanceof OpsDbError)) return ledgerStatus(local, true);
     // It may be acknowledged by another process of this site, or be on main and not here yet: only who could look
@@ -411,9 +411,14 @@ export class SecondarySite implements Site {
       using deadline = new Deadline(options.waitMs);
       await this.#buffer.catchUp(AbortSignal.any([options.signal, deadline.signal]));
       options.signal.throwIfAborted();
-      const entry = this.#buffer.writes.byId(writeId);
+      const read = this.#buffer.writes.firstAfter(position - 1n);
       const waitMs = options.waitMs - (performance.now() - started);
-      if (entry) return await this.#acknowledge(entry, { ...options, waitMs }, entry.position !== position);
+      if (read?.position === position) {
+        // What turns out to come second is answered as the first, unless that is other content: then it will be rejected.
+        const repeated = read.duplicateOf !== undefined && !read.conflicting;
+        const entry = (repeated && this.#buffer.writes.byId(writeId)) || read;
+        return await this.#acknowledge(entry, { ...options, waitMs }, entry !== read);
+      }
     }
     return {
       status: { writeId, state: "ACCEPTED", site: this.name, position },
