@@ -1,0 +1,32 @@
+import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
+import type { SecondarySiteConfig } from "../config.ts";
+import { sleep } from "../lib/abort.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { MainWatch } from "../replication/main-watch.ts";
+
+const TRIM_EVERY_MS = 1_000;
+
+/** Lets go of proven writes after their retention, or as soon as the buffer is half full; until the signal. */
+export async function trimBuffer(
+  parts: {
+    buffer: RedisWriteBuffer;
+    mainWatch: MainWatch;
+    limits: SecondarySiteConfig["buffer"];
+    logger: Logger;
+  },
+  signal: AbortSignal,
+): Promise<void> {
+  const { buffer, mainWatch, limits, logger } = parts;
+  const { maxWrites, maxBytes, retentionMs } = limits;
+  while (!signal.aborted) {
+    await sleep(TRIM_EVERY_MS, signal).catch(() => {});
+    if (buffer.part.status.state !== "RUNNING") continue;
+    const { size, bytes } = buffer.writes;
+    // Proven writes are kept for a failover only; they must not be what new writes are refused for.
+    const crowded = size > maxWrites / 2 || bytes > maxBytes / 2;
+    // While main does not answer nothing says that it will not come back older than it was.
+    if (!crowded && mainWatch.part.status.state !== "RUNNING") continue;
+    const to = buffer.writes.trimmableTo(crowded ? Number.POSITIVE_INFINITY : performance.now() - retentionMs);
+    await buffer.trim(to).catch((error: unknown) => logger.warn({ error }, "the buffer could not be trimmed"));
+  }
+}
