@@ -3,6 +3,9 @@
 
 -- Decides one write as opsdb.decide_write does, unless its id belongs to other content: then what it wanted is rejected as
 -- `content_id`, for `reused`. `decided` is the ledger row of this content in every case.
+--
+-- With neither statements nor a refusal the id is known to have come before with other content; but the ledger may have
+-- that of this one.
 create function opsdb.decide_entry(
   of_site text, id uuid, at_position text, hash bytea, wanted json, statements jsonb, refusal json, errors jsonb,
   content_id uuid, reused json, out known boolean, out decided opsdb.ledger)
@@ -10,10 +13,15 @@ language plpgsql as $$
 declare
   answer record;
 begin
-  select * into answer
-  from opsdb.decide_write(of_site, id, at_position, hash, wanted, statements, refusal, errors);
-  known := answer.known;
-  decided := answer.decided;
+  if statements is null and refusal is null then
+    select * into decided from opsdb.ledger l where l.write_id = id;
+    known := true;
+  else
+    select * into answer
+    from opsdb.decide_write(of_site, id, at_position, hash, wanted, statements, refusal, errors);
+    known := answer.known;
+    decided := answer.decided;
+  end if;
   if decided.payload_hash = hash then
     return;
   end if;

@@ -56,7 +56,9 @@ export type Attempt =
    */
   | { statements: readonly { text: string; values: readonly unknown[]; mutation: number }[]; byMain: boolean }
   /** To reject it for this. */
-  | { refusal: Rejection };
+  | { refusal: Rejection }
+  /** To reject it because its id came before with other content, unless the ledger has this one under it. */
+  | { reused: true };
 
 /**
  * Applies one write with its ledger row, or rejects it: its ledger row then has what it wanted to do, so that it can be

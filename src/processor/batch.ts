@@ -4,7 +4,6 @@ import { type Lsn, parseLsn } from "../lsn.ts";
 import type { Position } from "../position.ts";
 import type { PipelinedConnection, Statement, StatementResult } from "../postgres/connection.ts";
 import { advanceCursor, decideWrite, insertApplied } from "../postgres/ledger.ts";
-import { contentId } from "../reused-id.ts";
 import type { Rejection } from "../write.ts";
 import type { Effects } from "./catalog-choice.ts";
 import type { EffectStatement } from "./effects.ts";
@@ -81,10 +80,12 @@ export function decideBatch(
       decideWrite(
         site,
         position,
-        conflicting ? { ...write, writeId: contentId(write) } : write,
-        "reason" in attempt
-          ? { refusal: attempt }
-          : { statements: attempt.statements.map(withOneParameter), byMain: attempt.byMain },
+        write,
+        conflicting
+          ? { reused: true }
+          : "reason" in attempt
+            ? { refusal: attempt }
+            : { statements: attempt.statements.map(withOneParameter), byMain: attempt.byMain },
       ),
     ),
   };

@@ -1,6 +1,6 @@
 import { ReplyError } from "ioredis";
 import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
-import { ledgerId, settle } from "../buffer/settle.ts";
+import { ledgerIds, ledgerRowOf, settle } from "../buffer/settle.ts";
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
@@ -270,10 +270,10 @@ export class Processor {
     const { writes } = this.#options.buffer;
     const open = writes.unprovenUpTo(cursor, OUTCOMES).filter(({ state }) => state === "ACCEPTED");
     if (open.length === 0) return;
-    const { rows } = await connection.query(readLedger(open.map(ledgerId)));
+    const { rows } = await connection.query(readLedger(open.flatMap(ledgerIds)));
     const outcomes = new Map(rows.map(parseLedgerRow).map((row) => [row.writeId, row]));
     for (const entry of open) {
-      const row = outcomes.get(ledgerId(entry));
+      const row = ledgerRowOf(entry, outcomes);
       if (row && entry.state === "ACCEPTED") settle(writes, entry, row);
     }
   }

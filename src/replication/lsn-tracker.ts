@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { BufferedWrites } from "../buffer/buffered-writes.ts";
-import { ledgerId, settle } from "../buffer/settle.ts";
+import { ledgerIds, ledgerRowOf, settle } from "../buffer/settle.ts";
 import { aborted, Deadline, sleep } from "../lib/abort.ts";
 import { failpoint } from "../lib/failpoint.ts";
 import { Latest } from "../lib/latest.ts";
@@ -174,13 +174,13 @@ export class LsnTracker {
       const page = writes.unprovenUpTo(cursor, PROOF_PAGE);
       const last = page.at(-1);
       if (!last) break;
-      const rows = await queryRows(this.#options.local, signal, readLedger(page.map(ledgerId)));
+      const rows = await queryRows(this.#options.local, signal, readLedger(page.flatMap(ledgerIds)));
       if (takenBack !== this.#takenBack) return;
       const found = new Map(rows.map(parseLedgerRow).map((row) => [row.writeId, row]));
       let provenTo = this.#proven;
       let missing: string | undefined;
       for (const entry of page) {
-        const row = found.get(ledgerId(entry));
+        const row = ledgerRowOf(entry, found);
         if (!row) {
           missing = entry.writeId;
           break;

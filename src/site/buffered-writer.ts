@@ -1,5 +1,6 @@
 import type pg from "pg";
 import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
+import { rejectedId } from "../buffer/settle.ts";
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import type { CatalogKeeper } from "../catalog/catalog-keeper.ts";
 import { checkOnReplica } from "../catalog/check-on-replica.ts";
@@ -53,7 +54,7 @@ export class BufferedWriter {
   /** refused? -> known id? -> check and complete -> check against the merged view -> append -> acknowledge, or wait. */
   async write(requested: RequestedWrite, options: WriteOptions): Promise<WriteAck> {
     const { buffer } = this.#options;
-    const seen = buffer.writes.byId(requested.writeId);
+    const seen = this.#holder(requested.writeId);
     if (seen) return await this.#acknowledgeAgain(requested, seen, options);
     const refusal = buffer.refusal;
     if (refusal) throw refusal;
@@ -61,16 +62,25 @@ export class BufferedWriter {
     if (!requested.fresh && !buffer.complete.value) {
       using deadline = new Deadline(LOOK_FOR_ID_MS);
       await buffer.catchUp(AbortSignal.any([options.signal, deadline.signal]));
-      const read = buffer.writes.byId(requested.writeId);
+      const read = this.#holder(requested.writeId);
       if (read) return await this.#acknowledgeAgain(requested, read, options);
     }
     const { write, known } = await this.#checkUpToDate(requested);
     if (known) return await this.#acknowledgeFromLedger(requested, write);
     const { position, entry, first } = await buffer.append(write);
     // Somebody else of this site was faster with the same id: the order of the stream decides which write it is.
-    if (first) return await this.#acknowledgeAgain(requested, first, options);
+    if (first && !entry?.conflicting) return await this.#acknowledge(first, options, true);
+    // Of two contents the later one is refused, unless the earlier one has turned out not to have the id either.
+    const holder = this.#holder(requested.writeId);
+    if (first && holder) checkPayload(requested, holder.write.payloadHash);
     if (entry) return await this.#acknowledge(entry, options, false);
     return await this.#acknowledgeUnread(write, position, options);
+  }
+
+  /** The buffered write that the id belongs to; not one that is rejected because the id is another's. */
+  #holder(writeId: string): BufferedWrite | undefined {
+    const entry = this.#options.buffer.writes.byId(writeId);
+    return entry && rejectedId(entry) === writeId ? entry : undefined;
   }
 
   /** What another process of the site has just acknowledged may not be in memory yet: no row is missed because of that. */

@@ -240,7 +240,9 @@ test("G2: a second content of a write id is rejected by an id of its own, once, 
     "insert into opsdb.ledger (write_id, site, payload_hash, outcome) values ($1, 'elsewhere', '\\x00', 'APPLIED')",
     [elsewhere.writeId],
   );
-  await append([first, writeOf(insert(4)), second, elsewhere, second, first, elsewhere, writeOf(insert(5))]);
+  /** A repetition of what the ledger has, behind the other content. */
+  const repeated = { ...writeOf(insert(6)), writeId: elsewhere.writeId, payloadHash: Buffer.from([0]) };
+  await append([first, writeOf(insert(4)), second, elsewhere, second, first, elsewhere, repeated, writeOf(insert(5))]);
   drain.start();
   await drained();
   expect(await database.onPrimary("select n from log order by n")).toEqual([{ n: 1 }, { n: 4 }, { n: 5 }]);
@@ -264,7 +266,7 @@ test("G2: a second content of a write id is rejected by an id of its own, once, 
   // In memory it is what is in the ledger.
   expect(entries.map(({ state }) => state)).toEqual([
     ...["APPLIED", "APPLIED", "REJECTED", "REJECTED"],
-    ...["REJECTED", "APPLIED", "REJECTED", "APPLIED"],
+    ...["REJECTED", "APPLIED", "REJECTED", "APPLIED", "APPLIED"],
   ]);
   expect(entries[2]?.rejection).toEqual(rejected[0]?.error);
   expect(entries[3]?.rejection).toEqual(rejected[1]?.error);

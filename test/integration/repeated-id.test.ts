@@ -6,12 +6,22 @@ import type { Site } from "../../src/site/site.ts";
 import { writeOf } from "../support/drain.ts";
 import { eventually } from "../support/eventually.ts";
 import { Link } from "../support/link.ts";
-import { home, mutation, openSite, type RunningSite, read, request, write } from "../support/sites.ts";
+import {
+  home,
+  mutation,
+  openSite,
+  type RunningSite,
+  read,
+  request,
+  type SiteAddresses,
+  write,
+} from "../support/sites.ts";
 import { createDatabase, type TestDatabase } from "../support/test-database.ts";
 
 let database: TestDatabase;
 let toMain: Link;
 let toReplica: Link;
+let addresses: SiteAddresses;
 let running: RunningSite;
 let site: Site;
 
@@ -21,16 +31,17 @@ beforeEach(async () => {
   await database.caughtUp();
   toMain = new Link();
   toReplica = new Link();
-  running = await openSite(
-    "secondary",
-    {
-      site: database.site,
-      mainUrl: await through(toMain, database.primaryUrl),
-      localUrl: await through(toReplica, database.standbyUrl),
-      redisUrl: database.redisUrl,
-    },
-    { MAIN_TIMEOUT_MS: "1000", LOCAL_TIMEOUT_MS: "1000", BUFFER_RETENTION: "0" },
-  );
+  addresses = {
+    site: database.site,
+    mainUrl: await through(toMain, database.primaryUrl),
+    localUrl: await through(toReplica, database.standbyUrl),
+    redisUrl: database.redisUrl,
+  };
+  running = await openSite("secondary", addresses, {
+    MAIN_TIMEOUT_MS: "1000",
+    LOCAL_TIMEOUT_MS: "1000",
+    BUFFER_RETENTION: "0",
+  });
   site = running.site;
 });
 
@@ -151,6 +162,44 @@ test("G2: other content under an id that has left the buffer, acknowledged while
     expect(state).not.toBe("REJECTED");
   expect(await database.onPrimary("select v from log")).toEqual([{ v: "other" }]);
   expect(await rejected()).toEqual([]);
+});
+
+test("G2: a write that is sent again behind other content under its id is the same write still", async () => {
+  await running[Symbol.asyncDispose]();
+  running = await openSite("secondary", addresses, { MAIN_TIMEOUT_MS: "1000", LOCAL_TIMEOUT_MS: "1000" });
+  site = running.site;
+  const [first, other] = [set("first"), set("other")];
+  other.writeId = first.writeId;
+  await database.onPrimary(
+    "insert into opsdb.ledger (write_id, site, payload_hash, outcome) values ($1, 'elsewhere', $2, 'APPLIED')",
+    [first.writeId, Buffer.from(first.payloadHash)],
+  );
+  await database.caughtUp();
+  for (const requested of [other, first]) {
+    toMain.cut();
+    toReplica.cut();
+    await eventually(
+      () => site.readStatus().local.connection.state,
+      (state) => state === "RETRYING",
+      { what: "that the replica is known to be away" },
+    );
+    const { status } = await write(site, requested);
+    expect(status.state).toBe("ACCEPTED");
+    toReplica.heal();
+    toMain.heal();
+    const { position = 0n } = status;
+    await eventually(
+      () => site.readStatus().processor?.replicatedPosition ?? 0n,
+      (replicated) => replicated >= position,
+      { timeoutMs: 10_000, what: "that the write is decided and seen here" },
+    );
+  }
+  expect((await rejected()).map(({ status }) => status.writeId)).toEqual([contentId(other)]);
+  expect(await database.onPrimary("select outcome from opsdb.ledger order by outcome")).toEqual([
+    { outcome: "APPLIED" },
+    { outcome: "REJECTED" },
+  ]);
+  expect(await database.onPrimary("select n from log")).toEqual([]);
 });
 
 test("G2: other content under an id that is in a buffer still being read is accepted, and rejected once its turn comes", async () => {
