@@ -1,6 +1,7 @@
 import { type Position, START } from "../position.ts";
 import type { Mutation, Rejection, Write } from "../write.ts";
 import { decodeWrite } from "./entry-codec.ts";
+import { rejectedId } from "./settle.ts";
 import type { BufferedWrite } from "./write-buffer.ts";
 
 /** With more unproven writes than this, payloads are decoded when they are needed, and not kept decoded. */
@@ -17,6 +18,7 @@ class Entry implements BufferedWrite {
   readonly position: Position;
   readonly writeId: string;
   readonly duplicateOf: Position | undefined;
+  readonly conflicting: boolean;
   readonly payload: string;
   state: BufferedWrite["state"] = "ACCEPTED";
   lsn: BufferedWrite["lsn"] = undefined;
@@ -26,18 +28,13 @@ class Entry implements BufferedWrite {
   provenAt = 0;
   #decoded: Write | undefined;
 
-  constructor(
-    position: Position,
-    writeId: string,
-    payload: string,
-    duplicateOf: Position | undefined,
-    decoded?: Write,
-  ) {
+  constructor(position: Position, writeId: string, payload: string, first: Entry | undefined, decoded?: Write) {
     this.position = position;
     this.writeId = writeId;
     this.payload = payload;
-    this.duplicateOf = duplicateOf;
+    this.duplicateOf = first?.position;
     this.#decoded = decoded;
+    this.conflicting = first !== undefined && !sameContent(first.write, this.write);
   }
 
   get acceptedAt(): Date {
@@ -67,6 +64,8 @@ class Entry implements BufferedWrite {
 export class BufferedWrites {
   #entries: Entry[] = [];
   readonly #byId = new Map<string, Entry>();
+  /** By contentId: what was rejected because its id belongs to other content. */
+  readonly #byContent = new Map<string, BufferedWrite>();
   /** By table and key: the last pending write that says something of the row's existence. */
   readonly #rows = new Map<string, Map<string, Entry>>();
   /** How many unproven writes change each table. */
@@ -125,15 +124,16 @@ export class BufferedWrites {
     return this.#indexAfter(position) <= this.#proven;
   }
 
+  /** The first write with this id; or what is rejected by it, because its own id belongs to other content. */
   byId(writeId: string): BufferedWrite | undefined {
-    return this.#byId.get(writeId);
+    return this.#byId.get(writeId) ?? this.#byContent.get(writeId);
   }
 
   /** Adds the next entry of the stream. `decoded` saves decoding what this process has just encoded. */
   add(position: Position, writeId: string, payload: string, decoded?: Write): BufferedWrite {
     if (position <= this.last) throw new RangeError("entries of a stream come in order");
     const first = this.#byId.get(writeId);
-    const entry = new Entry(position, writeId, payload, first?.position, decoded);
+    const entry = new Entry(position, writeId, payload, first, decoded);
     const { mutations } = entry.write; // throws for a payload of another version, before anything is changed
     this.#entries.push(entry);
     this.#bytes += entry.bytes;
@@ -154,11 +154,12 @@ export class BufferedWrites {
     this.#entries = kept;
     this.#proven = Math.min(this.#proven, kept.length);
     this.#bytes = 0;
-    for (const map of [this.#byId, this.#rows, this.#touched, this.#originals]) map.clear();
+    for (const map of [this.#byId, this.#byContent, this.#rows, this.#touched, this.#originals]) map.clear();
     for (const [i, entry] of kept.entries()) {
       this.#bytes += entry.bytes;
       if (entry.duplicateOf !== undefined) this.#originals.set(entry.position, entry.duplicateOf);
       else this.#byId.set(entry.writeId, entry);
+      this.#recordContent(entry);
       if (i < this.#proven) continue;
       this.#touch(entry.write.mutations, 1);
       if (entry.duplicateOf === undefined) this.#recordRows(entry);
@@ -224,6 +225,7 @@ export class BufferedWrites {
     entry.state = "REJECTED";
     entry.rejection = rejection;
     entry.appliedAt = at;
+    this.#recordContent(entry);
   }
 
   /** Entries up to the position are visible on the local replica. */
@@ -289,6 +291,7 @@ export class BufferedWrites {
       this.#forgottenTo = later(this.#forgottenTo, entry.position);
       if (entry.duplicateOf !== undefined) this.#originals.delete(entry.position);
       else this.#byId.delete(entry.writeId);
+      this.#forgetContent(entry);
     }
     this.#proven -= count;
   }
@@ -301,10 +304,21 @@ export class BufferedWrites {
   #open(entry: Entry): void {
     if (entry.state === "ACCEPTED") return;
     if (entry.state === "REJECTED") this.#rejections += 1; // what was shown without it must be shown anew
+    this.#forgetContent(entry);
     entry.state = "ACCEPTED";
     entry.lsn = undefined;
     entry.appliedAt = undefined;
     entry.rejection = undefined;
+  }
+
+  #recordContent(entry: BufferedWrite): void {
+    const id = rejectedId(entry);
+    if (id !== entry.writeId && !this.#byContent.has(id)) this.#byContent.set(id, entry);
+  }
+
+  #forgetContent(entry: BufferedWrite): void {
+    const id = rejectedId(entry);
+    if (this.#byContent.get(id) === entry) this.#byContent.delete(id);
   }
 
   /** A write that may do nothing, and an update proves nothing: neither says whether a row exists. */
@@ -349,4 +363,8 @@ function later(one: Position, other: Position): Position {
 /** It may do nothing: a precondition fails, or it was applied before under the same id. */
 function isConditional({ mutations, idUnchecked }: Write): boolean {
   return idUnchecked === true || mutations.some(({ preconditions }) => preconditions.length > 0);
+}
+
+function sameContent(one: Write, other: Write): boolean {
+  return Buffer.from(one.payloadHash).equals(Buffer.from(other.payloadHash));
 }

@@ -206,6 +206,11 @@ export class RedisWriteBuffer implements AsyncDisposable {
     );
   }
 
+  /** What becomes known elsewhere to be lost, told as what Redis has lost. */
+  async reportLoss(message: string): Promise<void> {
+    await this.#marks.reportLoss(message);
+  }
+
   /** Removes proven entries up to the position from the stream and from memory. */
   async trim(to: Position): Promise<void> {
     for (let begun = false; ; begun = true) {

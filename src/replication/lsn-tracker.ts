@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { BufferedWrites } from "../buffer/buffered-writes.ts";
-import { settle } from "../buffer/settle.ts";
+import { ledgerIds, ledgerRowOf, settle } from "../buffer/settle.ts";
 import { aborted, Deadline, sleep } from "../lib/abort.ts";
 import { failpoint } from "../lib/failpoint.ts";
 import { Latest } from "../lib/latest.ts";
@@ -184,14 +184,14 @@ export class LsnTracker {
       const page = writes.unprovenUpTo(cursor, PROOF_PAGE);
       const last = page.at(-1);
       if (!last) break;
-      const ids = page.map(({ writeId }) => writeId);
-      const rows = await queryRows(this.#options.local, signal, readLedger(ids));
+      const rows = await queryRows(this.#options.local, signal, readLedger(page.flatMap(ledgerIds)));
       if (takenBack !== this.#takenBack) return;
       const found = new Map(rows.map(parseLedgerRow).map((row) => [row.writeId, row]));
       let provenTo = this.#proven;
       let missing: string | undefined;
       const gone: string[] = [];
-      for (const { entry, row } of page.map((each) => ({ entry: each, row: found.get(each.writeId) }))) {
+      for (const entry of page) {
+        const row = ledgerRowOf(entry, found);
         if (row) {
           settle(writes, entry, row);
           if (entry.state === "APPLIED") entry.state = "REPLICATED";

@@ -191,52 +191,67 @@ test.each(["", " also with the API server started again in between"])(
   },
 );
 
-test("G9 failover: writes that had left the buffer are gone with main: the log says so, and writing, draining and reading go on", async () => {
-  await start({ BUFFER_RETENTION: "0" });
-  const promoted = await spare();
-  await serve();
-  const before = await site.write([sample("trimmed", 1)]);
-  await site.home(before.status?.writeId);
-  await eventually(
-    () => effectsOf(observatory(promoted), "trimmed"),
-    (rows) => rows.length === 1,
-  );
-  spareLink.cut({ mode: "blackhole" });
-  const lost = await site.write([sample("trimmed", 2)]);
-  await site.home(lost.status?.writeId);
-  await site.statusUntil(({ buffer }) => buffer?.retainedWrites === 0n);
+test.each(["", " also with the API server started again in between"])(
+  "G9 failover: writes that had left the buffer are gone with main: they are a loss that an operator acknowledges, and writing, draining and reading go on%s",
+  async (restarted) => {
+    await start({ BUFFER_RETENTION: "0" });
+    const promoted = await spare();
+    await serve();
+    const before = await site.write([sample("trimmed", 1)]);
+    await site.home(before.status?.writeId);
+    await eventually(
+      () => effectsOf(observatory(promoted), "trimmed"),
+      (rows) => rows.length === 1,
+    );
+    spareLink.cut({ mode: "blackhole" });
+    const lost = await site.write([sample("trimmed", 2)]);
+    await site.home(lost.status?.writeId);
+    await site.statusUntil(({ buffer }) => buffer?.retainedWrites === 0n);
 
-  await sites.primary.kill();
-  await promoted.promote();
-  sites.mainIs(promoted);
-  await sites.standby.stop();
-  sites.localIs(await rebuilt(promoted));
-  const where = equals("station", text("trimmed"));
-  // Nothing new is written: reads come back by themselves.
-  await eventually(
-    async () => (await site.query("weather_samples", { where })).rows.length,
-    (rows) => rows === 1,
-    { timeoutMs: 20_000, what: "that merged reads are answered" },
-  );
-  await eventually(
-    () => readFileSync(join(sites.logs, "secondary.log"), "utf8").includes("main came back older"),
-    Boolean,
-    { what: "that the log says so" },
-  );
-  await eventually(
-    () => refusal(site.writes.getWrite({ writeId: lost.status?.writeId ?? "" })),
-    ({ reason }) => reason === "WRITE_NOT_FOUND",
-    { what: "that main is asked and does not know it" },
-  );
-  const after = await site.write([sample("trimmed", 3)]);
-  await site.home(after.status?.writeId);
-  // The client that still has the lost write can repeat it.
-  const again = await site.write([sample("trimmed", 2)], { writeId: lost.status?.writeId ?? "" });
-  await site.home(again.status?.writeId);
-  await drained(site);
-  expect((await effectsOf(observatory(promoted), "trimmed")).map(({ n }) => n)).toEqual([1, 3, 2]);
-  expect((await site.query("weather_samples", { where })).rows).toHaveLength(3);
-});
+    await sites.primary.kill();
+    await promoted.promote();
+    if (restarted) await sites.secondary.stop();
+    sites.mainIs(promoted);
+    await sites.standby.stop();
+    sites.localIs(await rebuilt(promoted));
+    if (restarted) {
+      await sites.secondary.start();
+      await sites.secondary.ready();
+    }
+    const where = equals("station", text("trimmed"));
+    // Nothing new is written: reads come back by themselves.
+    await eventually(
+      async () => (await site.query("weather_samples", { where })).rows.length,
+      (rows) => rows === 1,
+      { timeoutMs: 20_000, what: "that merged reads are answered" },
+    );
+    const { buffer } = await site.statusUntil((status) => status.buffer?.loss !== undefined);
+    expect(buffer?.loss?.message).toContain(
+      `no write after position ${before.status?.position}, and those up to ${lost.status?.position} had left the buffer`,
+    );
+    expect(readFileSync(join(sites.logs, "secondary.log"), "utf8")).toContain(buffer?.loss?.message);
+    const metrics = async () => await (await fetch(`${sites.secondary.baseUrl}/metrics`)).text();
+    expect(await metrics()).toMatch(/^opsdb_buffer_loss 1$/m);
+    const { holdups } = await site.admin.showDrain({});
+    expect(holdups.find(({ part }) => part === "buffer")?.reason).toBe(buffer?.loss?.message);
+    const anna = { operator: "anna", reason: "entered again from the night log" };
+    expect((await site.admin.acknowledgeLoss(anna)).loss?.message).toBe(buffer?.loss?.message);
+    expect(await metrics()).toMatch(/^opsdb_buffer_loss 0$/m);
+    await eventually(
+      () => refusal(site.writes.getWrite({ writeId: lost.status?.writeId ?? "" })),
+      ({ reason }) => reason === "WRITE_NOT_FOUND",
+      { what: "that main is asked and does not know it" },
+    );
+    const after = await site.write([sample("trimmed", 3)]);
+    await site.home(after.status?.writeId);
+    // The client that still has the lost write can repeat it.
+    const again = await site.write([sample("trimmed", 2)], { writeId: lost.status?.writeId ?? "" });
+    await site.home(again.status?.writeId);
+    await drained(site);
+    expect((await effectsOf(observatory(promoted), "trimmed")).map(({ n }) => n)).toEqual([1, 3, 2]);
+    expect((await site.query("weather_samples", { where })).rows).toHaveLength(3);
+  },
+);
 
 test("G5 failover: what was merged with the old replica is not shown with the new one, although its snapshot has the same name", async () => {
   await start();
