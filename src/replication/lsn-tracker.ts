@@ -62,9 +62,10 @@ export class LsnTracker {
   }
 
   /**
-   * Main, asked after the replica had proven writes up to `before`, has its cursor here. Where that is earlier, main has
-   * failed over and lost writes that the local database still shows. They are open again; and since a local database
-   * that shows them cannot follow the new main, it proves nothing until another one, of a new timeline, is in its place.
+   * Main, asked after the replica had proven writes up to `before`, has its cursor here, and is not committing any more of
+   * it: a standby may show that before main does. Where the cursor is earlier, main has failed over and lost writes that the
+   * local database still shows. They are open again; and since a local database that shows them cannot follow the new main,
+   * it proves nothing until another one, of a new timeline, is in its place.
    */
   mainIsAt(cursor: Position, before: Position): void {
     const { writes, logger, changed } = this.#options;

@@ -48,10 +48,12 @@ export class MainWatch {
     const { pool, site, pollMs, timeoutMs, tracker, logger, changed } = this.#options;
     while (!signal.aborted) {
       const before = tracker?.proven ?? START;
+      const localTimeline = tracker?.state.value?.timeline ?? 0;
       try {
         this.#state = await readMainState(pool, site, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
         this.#at = new Date();
-        tracker?.mainIsAt(this.#state.cursor, before);
+        // A standby may show a commit before main itself does. Only a main of a later timeline has lost what it showed.
+        if (this.#state.timeline > localTimeline) tracker?.mainIsAt(this.#state.cursor, before);
         if (this.part.status.state !== "RUNNING") logger.info({}, "the main database answers");
         this.part.set("RUNNING");
         changed();
