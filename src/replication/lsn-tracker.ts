@@ -67,13 +67,19 @@ export class LsnTracker {
     return this.#decided > this.#proven ? this.#decided : this.#proven;
   }
 
+  /** Main says that it has decided every write up to here. */
+  mainDecided(cursor: Position): void {
+    if (cursor > this.#decided) this.#decided = cursor;
+  }
+
   /**
-   * Main, asked after it was known to have decided writes up to `before`, has its cursor here. Where that is earlier,
-   * main has failed over and lost writes, which are open again. Where the local database still shows them, it cannot
-   * follow the new main and proves nothing until another one, of a new timeline, is in its place.
+   * Main, asked after it was known to have decided writes up to `before`, has its cursor here, and is not committing any
+   * more of it: a standby may show that before main does. Where the cursor is earlier, main has failed over and lost
+   * writes, which are open again. Where the local database still shows them, it cannot follow the new main and proves
+   * nothing until another one, of a new timeline, is in its place.
    */
   mainIsAt(cursor: Position, before: Position): void {
-    if (cursor > this.#decided) this.#decided = cursor;
+    this.mainDecided(cursor);
     const { writes, logger, changed } = this.#options;
     if (!writes || cursor >= before || cursor >= this.decided) return;
     logger.error({}, "main has lost writes that it had decided: they are applied again");

@@ -49,10 +49,9 @@ export class MainWatch {
   async askCursor(signal: AbortSignal): Promise<Position | undefined> {
     if (this.part.status.state !== "RUNNING") return undefined;
     const { pool, site, timeoutMs, tracker } = this.#options;
-    const before = tracker?.decided ?? START;
     try {
       const cursor = await readCursor(pool, site, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
-      tracker?.mainIsAt(cursor, before);
+      tracker?.mainDecided(cursor);
       return cursor;
     } catch {
       return undefined;
@@ -63,10 +62,14 @@ export class MainWatch {
     const { pool, site, pollMs, timeoutMs, tracker, logger, changed } = this.#options;
     while (!signal.aborted) {
       const before = tracker?.decided ?? START;
+      const localTimeline = tracker?.state.value?.timeline ?? 0;
       try {
         this.#state = await readMainState(pool, site, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
         this.#at = new Date();
-        tracker?.mainIsAt(this.#state.cursor, before);
+        // A standby may show a commit before main itself does. Only a main of a later timeline has lost what it showed.
+        const { cursor, timeline } = this.#state;
+        if (timeline > localTimeline) tracker?.mainIsAt(cursor, before);
+        else tracker?.mainDecided(cursor);
         if (this.part.status.state !== "RUNNING") logger.info({}, "the main database answers");
         this.part.set("RUNNING");
         changed();

@@ -253,6 +253,34 @@ test.each(["", " also with the API server started again in between"])(
   },
 );
 
+test("G5 G9: a write that the replica shows before main itself does is no sign that main has lost it", async () => {
+  await start();
+  await serve();
+  await site.home((await site.write([sample("early", 1)])).status?.writeId);
+  // Main shows no commit before a standby that does not exist has confirmed it; the replica shows it at once.
+  await sql(sites.primary.url, "alter system set synchronous_standby_names = 'nobody'");
+  await sql(sites.primary.url, "select pg_reload_conf()");
+  await eventually(
+    () => sql<{ name: string }>(sites.primary.url, "select current_setting('synchronous_standby_names') as name"),
+    ([setting]) => setting?.name === "nobody",
+  );
+  const early = await site.write([sample("early", 2)]);
+  await site.home(early.status?.writeId);
+  expect((await effectsOf(sites.urls.main, "early")).map(({ n }) => n)).toEqual([1]);
+  const { main } = await site.statusUntil(() => true);
+  const lookedAt = ({ seconds = 0n, nanos = 0 } = {}): number => Number(seconds) * 1e3 + nanos / 1e6;
+  await site.statusUntil((status) => lookedAt(status.main?.lsnAt) > lookedAt(main?.lsnAt) + 100);
+  expect(await stateOf(early.status?.writeId)).toBe(WriteState.REPLICATED);
+
+  await sql(sites.primary.url, "alter system reset synchronous_standby_names");
+  await sql(sites.primary.url, "select pg_reload_conf()");
+  const after = await site.write([sample("early", 3)]);
+  await site.home(after.status?.writeId);
+  await drained(site);
+  expect((await effectsOf(sites.urls.main, "early")).map(({ n }) => n)).toEqual([1, 2, 3]);
+  expect(readFileSync(join(sites.logs, "secondary.log"), "utf8")).not.toContain("main has lost writes");
+});
+
 test("G5 failover: what was merged with the old replica is not shown with the new one, although its snapshot has the same name", async () => {
   await start();
   const promoted = await spare();
