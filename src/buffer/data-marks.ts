@@ -51,7 +51,7 @@ export class DataMarks {
   /** Loudly: in the log, in the status, and in Redis, so that a restart does not hide it. */
   async reportLoss(message: string): Promise<void> {
     this.#options.logger.error({}, message);
-    this.#loss = { at: new Date(), message };
+    this.#loss = joined(this.#loss, message);
     this.#options.changed();
     this.#lossUnstored = true;
     await this.#storeLoss().catch(ignoreOutOfMemory);
@@ -69,6 +69,15 @@ export class DataMarks {
     this.#lossUnstored = false;
   }
 }
+
+/** One that nobody has acknowledged yet stays told; only the first and the last of many are. */
+function joined(open: DataLoss | undefined, message: string): DataLoss {
+  if (!open || open.message.includes(message)) return open ?? { at: new Date(), message };
+  const [first = ""] = open.message.split(NEXT_LOSS);
+  return { at: open.at, message: `${first}${NEXT_LOSS}${message}` };
+}
+
+const NEXT_LOSS = " -- and after that: ";
 
 function readLoss(text: string): DataLoss {
   try {

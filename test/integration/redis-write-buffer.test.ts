@@ -339,3 +339,17 @@ test("G1 G9: a loss that Redis had no memory to note is told meanwhile, and note
   );
   expect((await opened()).loss?.message).toBe(message);
 });
+
+test("G9: a second loss does not hide one that nobody has acknowledged yet, also after a restart", async () => {
+  const buffer = await opened();
+  await buffer.reportLoss("the first");
+  const { at } = buffer.loss ?? {};
+  await buffer.reportLoss("another");
+  await buffer.reportLoss("the last");
+  const told = { at, message: "the first -- and after that: the last" };
+  expect(buffer.loss).toEqual(told);
+  expect((await opened()).loss).toEqual(told);
+  await buffer.acknowledgeLoss();
+  await buffer.reportLoss("a new one");
+  expect(buffer.loss?.message).toBe("a new one");
+});
