@@ -1,6 +1,8 @@
 // Writes per second from the buffer to the main database, without and with a long link, beside the same writes applied
 // one at a time. Usage: ./dev bench drain [writes]
 import { randomUUID } from "node:crypto";
+import { Latest } from "../src/lib/latest.ts";
+import { START } from "../src/position.ts";
 import type { Write } from "../src/write.ts";
 import { addressOf, openDrain, writeOf } from "../test/support/drain.ts";
 import { Link } from "../test/support/link.ts";
@@ -84,18 +86,22 @@ await prepareDatabase(primary.url);
 
 async function drainRate(site: string, roundTripMs: number, writes: Write[], oneAtATime: boolean): Promise<number> {
   link.setRoundTrip(roundTripMs);
+  const decided = new Latest(START);
   await using drain = await openDrain({
     site,
     redisUrl: redis.url,
     primaryUrl: primary.url,
     main: { ...addressOf(primary.url), ...far },
-    processor: oneAtATime ? { batchWrites: 1, inFlight: 1 } : {},
+    processor: {
+      ...(oneAtATime ? { batchWrites: 1, inFlight: 1 } : {}),
+      changed: () => decided.set(drain.processor.cursor),
+    },
   });
   for (let i = 0; i < writes.length; i += 1_000)
     await Promise.all(writes.slice(i, i + 1_000).map((write) => drain.buffer.append(write)));
   const started = performance.now();
   drain.start();
-  await drain.processor.reached(drain.buffer.writes.last, AbortSignal.timeout(600_000));
+  await decided.until((cursor) => cursor >= drain.buffer.writes.last, AbortSignal.timeout(600_000));
   const seconds = (performance.now() - started) / 1_000;
   if (drain.processor.status.rejectedWrites > 0) throw new Error("main rejected writes of the bench");
   return writes.length / seconds;

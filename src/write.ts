@@ -76,6 +76,8 @@ export interface Rejection {
   sqlstate?: string;
   /** Index of the mutation. */
   mutation?: number;
+  /** The id that the write came with, where that belongs to other content (WRITE_ID_REUSED). */
+  writeId?: string;
 }
 
 /** How far a write has come. */

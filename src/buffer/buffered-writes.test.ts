@@ -85,15 +85,32 @@ test("G2: the original of a duplicate that still waits is kept", () => {
   expect(buffer.trimmableTo(Number.POSITIVE_INFINITY)).toBe(3n);
 });
 
-test("after a failover proven writes wait again for their proof", () => {
+test("G2: with the replica made again from an older base, what main has decided stays applied or rejected, and waits for its proof", () => {
   const buffer = buffered(
     ["a", mutation("insert", "1")],
     ["b", mutation("insert", "2")],
     ["c", mutation("insert", "3")],
   );
-  for (const entry of buffer.after(0n)) entry.state = "REPLICATED";
+  const [first, second, third] = buffer.after(0n);
+  for (const entry of [first, second]) if (entry) entry.state = "REPLICATED";
+  if (third) buffer.reject(third, { reason: "ROW_EXISTS", message: "main has it" }, new Date());
   buffer.prove(3n);
   buffer.unprove(1n);
   expect(buffer.unproven).toBe(2);
-  expect(buffer.after(0n).map(({ state }) => state)).toEqual(["REPLICATED", "ACCEPTED", "ACCEPTED"]);
+  expect(buffer.after(0n).map(({ state }) => state)).toEqual(["REPLICATED", "APPLIED", "REJECTED"]);
+  expect(third?.rejection).toMatchObject({ reason: "ROW_EXISTS" });
+});
+
+test("G2: what main itself has lost is open again", () => {
+  const buffer = buffered(["a", mutation("insert", "1")], ["b", mutation("insert", "2")]);
+  const [first, second] = buffer.after(0n);
+  if (first) first.state = "REPLICATED";
+  if (second) buffer.reject(second, { reason: "ROW_EXISTS", message: "main has it" }, new Date());
+  buffer.prove(2n);
+  buffer.reopen(0n);
+  buffer.unprove(0n);
+  expect(buffer.after(0n).map(({ state, rejection }) => [state, rejection])).toEqual([
+    ["ACCEPTED", undefined],
+    ["ACCEPTED", undefined],
+  ]);
 });

@@ -1,6 +1,7 @@
 import { type Position, START } from "../position.ts";
 import type { Mutation, Rejection, Write } from "../write.ts";
 import { decodeWrite } from "./entry-codec.ts";
+import { rejectedId } from "./settle.ts";
 import type { BufferedWrite } from "./write-buffer.ts";
 
 /** With more unproven writes than this, payloads are decoded when they are needed, and not kept decoded. */
@@ -17,6 +18,7 @@ class Entry implements BufferedWrite {
   readonly position: Position;
   readonly writeId: string;
   readonly duplicateOf: Position | undefined;
+  readonly conflicting: boolean;
   readonly payload: string;
   state: BufferedWrite["state"] = "ACCEPTED";
   lsn: BufferedWrite["lsn"] = undefined;
@@ -26,18 +28,13 @@ class Entry implements BufferedWrite {
   provenAt = 0;
   #decoded: Write | undefined;
 
-  constructor(
-    position: Position,
-    writeId: string,
-    payload: string,
-    duplicateOf: Position | undefined,
-    decoded?: Write,
-  ) {
+  constructor(position: Position, writeId: string, payload: string, first: Entry | undefined, decoded?: Write) {
     this.position = position;
     this.writeId = writeId;
     this.payload = payload;
-    this.duplicateOf = duplicateOf;
+    this.duplicateOf = first?.position;
     this.#decoded = decoded;
+    this.conflicting = first !== undefined && !sameContent(first.write, this.write);
   }
 
   get acceptedAt(): Date {
@@ -67,6 +64,8 @@ class Entry implements BufferedWrite {
 export class BufferedWrites {
   #entries: Entry[] = [];
   readonly #byId = new Map<string, Entry>();
+  /** By contentId: what was rejected because its id belongs to other content. */
+  readonly #byContent = new Map<string, BufferedWrite>();
   /** By table and key: the last pending write that says something of the row's existence. */
   readonly #rows = new Map<string, Map<string, Entry>>();
   /** How many unproven writes change each table. */
@@ -77,8 +76,9 @@ export class BufferedWrites {
   #bytes = 0;
   #rejections = 0;
   #truncations = 0;
-  /** Every write up to here has left this process's memory. */
+  /** What is not in memory up to here never will be: it has left, or had left the stream before it was read. */
   #forgottenTo: Position = START;
+  #trimmedTo: Position = START;
 
   get size(): number {
     return this.#entries.length;
@@ -102,9 +102,14 @@ export class BufferedWrites {
     return this.#forgottenTo;
   }
 
+  /** Everything up to here has left the stream, trimmed by any process of the site that had proof of it. */
+  get trimmedTo(): Position {
+    return this.#trimmedTo;
+  }
+
   /** Position of the newest write known; START where there was none. */
   get last(): Position {
-    return this.#entries.at(-1)?.position ?? this.#forgottenTo;
+    return later(this.#entries.at(-1)?.position ?? START, this.#forgottenTo);
   }
 
   get unproven(): number {
@@ -119,15 +124,16 @@ export class BufferedWrites {
     return this.#indexAfter(position) <= this.#proven;
   }
 
+  /** The first write with this id; or what is rejected by it, because its own id belongs to other content. */
   byId(writeId: string): BufferedWrite | undefined {
-    return this.#byId.get(writeId);
+    return this.#byId.get(writeId) ?? this.#byContent.get(writeId);
   }
 
   /** Adds the next entry of the stream. `decoded` saves decoding what this process has just encoded. */
   add(position: Position, writeId: string, payload: string, decoded?: Write): BufferedWrite {
     if (position <= this.last) throw new RangeError("entries of a stream come in order");
     const first = this.#byId.get(writeId);
-    const entry = new Entry(position, writeId, payload, first?.position, decoded);
+    const entry = new Entry(position, writeId, payload, first, decoded);
     const { mutations } = entry.write; // throws for a payload of another version, before anything is changed
     this.#entries.push(entry);
     this.#bytes += entry.bytes;
@@ -148,15 +154,25 @@ export class BufferedWrites {
     this.#entries = kept;
     this.#proven = Math.min(this.#proven, kept.length);
     this.#bytes = 0;
-    for (const map of [this.#byId, this.#rows, this.#touched, this.#originals]) map.clear();
+    for (const map of [this.#byId, this.#byContent, this.#rows, this.#touched, this.#originals]) map.clear();
     for (const [i, entry] of kept.entries()) {
       this.#bytes += entry.bytes;
       if (entry.duplicateOf !== undefined) this.#originals.set(entry.position, entry.duplicateOf);
       else this.#byId.set(entry.writeId, entry);
+      this.#recordContent(entry);
       if (i < this.#proven) continue;
       this.#touch(entry.write.mutations, 1);
       if (entry.duplicateOf === undefined) this.#recordRows(entry);
     }
+  }
+
+  /**
+   * Everything up to the position has left the stream. What is in memory stays there until it is proven here; of what
+   * comes after `readTo`, where this process had read the stream to, some may have been missed.
+   */
+  leftStream(position: Position, readTo = this.last): void {
+    this.#trimmedTo = later(this.#trimmedTo, position);
+    if (position > readTo) this.#forgottenTo = later(this.#forgottenTo, position);
   }
 
   /** Whether any unproven write changes the table. */
@@ -184,6 +200,11 @@ export class BufferedWrites {
     return this.#entries.slice(from, count === Number.POSITIVE_INFINITY ? undefined : from + count);
   }
 
+  /** The oldest entries, at most `count`, up to the position, as far as they are proven. */
+  provenUpTo(position: Position, count: number): BufferedWrite[] {
+    return this.#entries.slice(0, Math.min(count, this.#proven, this.#indexAfter(position)));
+  }
+
   countAfter(position: Position): number {
     return this.#entries.length - this.#indexAfter(position);
   }
@@ -204,6 +225,7 @@ export class BufferedWrites {
     entry.state = "REJECTED";
     entry.rejection = rejection;
     entry.appliedAt = at;
+    this.#recordContent(entry);
   }
 
   /** Entries up to the position are visible on the local replica. */
@@ -230,13 +252,13 @@ export class BufferedWrites {
   }
 
   /**
-   * The replica does not show what it showed before (failover): entries after the position are unproven again. What main
-   * is known to have applied stays applied.
+   * The replica does not show what it showed before: it was made again, from an older base. Entries after the position are
+   * unproven again; what main has decided of them stays decided, unless they are opened again because main has lost it.
    */
   unprove(position: Position): void {
     const from = this.#indexAfter(position);
     for (const entry of this.#entries.slice(from, this.#proven)) {
-      if (entry.state !== "APPLIED") this.#open(entry);
+      if (entry.state === "REPLICATED") entry.state = "APPLIED";
       this.#touch(entry.write.mutations, 1);
     }
     this.#proven = Math.min(this.#proven, from);
@@ -248,7 +270,7 @@ export class BufferedWrites {
    * original of a duplicate that still waits (the duplicate would pass for a first one after a restart).
    */
   trimmableTo(provenBefore: number): Position {
-    let to = this.#forgottenTo;
+    let to = START;
     const provenTo = this.#entries[this.#proven - 1]?.position ?? to;
     let floor = this.last + 1n;
     for (const [duplicate, original] of this.#originals) if (duplicate > provenTo && original < floor) floor = original;
@@ -266,9 +288,10 @@ export class BufferedWrites {
     if (count > this.#proven) throw new RangeError("only proven writes may be forgotten");
     for (const entry of this.#entries.splice(0, count)) {
       this.#bytes -= entry.bytes;
-      this.#forgottenTo = entry.position;
+      this.#forgottenTo = later(this.#forgottenTo, entry.position);
       if (entry.duplicateOf !== undefined) this.#originals.delete(entry.position);
       else this.#byId.delete(entry.writeId);
+      this.#forgetContent(entry);
     }
     this.#proven -= count;
   }
@@ -281,10 +304,21 @@ export class BufferedWrites {
   #open(entry: Entry): void {
     if (entry.state === "ACCEPTED") return;
     if (entry.state === "REJECTED") this.#rejections += 1; // what was shown without it must be shown anew
+    this.#forgetContent(entry);
     entry.state = "ACCEPTED";
     entry.lsn = undefined;
     entry.appliedAt = undefined;
     entry.rejection = undefined;
+  }
+
+  #recordContent(entry: BufferedWrite): void {
+    const id = rejectedId(entry);
+    if (id !== entry.writeId && !this.#byContent.has(id)) this.#byContent.set(id, entry);
+  }
+
+  #forgetContent(entry: BufferedWrite): void {
+    const id = rejectedId(entry);
+    if (this.#byContent.get(id) === entry) this.#byContent.delete(id);
   }
 
   /** A write that may do nothing, and an update proves nothing: neither says whether a row exists. */
@@ -322,7 +356,15 @@ export class BufferedWrites {
   }
 }
 
+function later(one: Position, other: Position): Position {
+  return one > other ? one : other;
+}
+
 /** It may do nothing: a precondition fails, or it was applied before under the same id. */
 function isConditional({ mutations, idUnchecked }: Write): boolean {
   return idUnchecked === true || mutations.some(({ preconditions }) => preconditions.length > 0);
+}
+
+function sameContent(one: Write, other: Write): boolean {
+  return Buffer.from(one.payloadHash).equals(Buffer.from(other.payloadHash));
 }

@@ -43,6 +43,12 @@ export function isOutOfMemory(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith("OOM");
 }
 
+/** Marks can wait until there is room; what matters is the stream. */
+export function ignoreOutOfMemory(error: unknown): undefined {
+  if (isOutOfMemory(error)) return undefined;
+  throw error;
+}
+
 async function rewriteFinished(redis: Redis, signal: AbortSignal): Promise<void> {
   for (;;) {
     const info = await redis.info("persistence");

@@ -1,25 +1,32 @@
+import type { Position } from "../position.ts";
 import type { BufferedWrites, RawEntry } from "./buffered-writes.ts";
-import type { Stream } from "./stream.ts";
+import type { Stream, StreamInfo } from "./stream.ts";
 
 const PAGE = 2_000;
 
 /**
- * The writes that this process remembers and the stream does not have any more, oldest first: Redis was emptied, or came
- * back with an older copy. Entries that are proven and missing at the head were trimmed by another process.
+ * The writes that this process remembers and the stream, as it was `seen` just now, does not have any more, oldest
+ * first: Redis was emptied, or came back with an older copy. What another process trimmed is not lost.
  */
-export async function findLost(writes: BufferedWrites, stream: Stream): Promise<RawEntry[]> {
-  const { length, generated, first } = await stream.info();
-  const firstUnproven = writes.firstUnproven;
-  const headStands = firstUnproven === undefined || (first !== undefined && first <= firstUnproven.position);
-  // Entries leave a stream at its head only: where head, tail and number agree, all between them is there.
-  if (generated === writes.last && headStands && first !== undefined && length === writes.countAfter(first - 1n))
-    return [];
-  if (generated === writes.last && headStands && writes.unproven === 0) return [];
-  return await compare(writes, stream);
+export async function findLost(writes: BufferedWrites, stream: Stream, seen: StreamInfo): Promise<RawEntry[]> {
+  if (isWhole(writes, seen)) return [];
+  const missing = await compare(writes, stream, seen.generated);
+  if (missing.length === 0) return missing;
+  // After the entries, for what was trimmed while they were read was marked before.
+  const { trimmedTo } = await stream.info();
+  return missing.filter(({ position }) => position > trimmedTo);
 }
 
-async function compare(writes: BufferedWrites, stream: Stream): Promise<RawEntry[]> {
-  const { generated } = await stream.info();
+/** Whether nothing can be missing, without reading: entries leave a stream at its head only. */
+function isWhole(writes: BufferedWrites, { length, generated, first, trimmedTo }: StreamInfo): boolean {
+  if (generated !== writes.last) return false;
+  const unproven = writes.firstUnproven;
+  const oldest = unproven && unproven.position <= trimmedTo ? writes.firstAfter(trimmedTo) : unproven;
+  if (oldest === undefined) return true;
+  return first !== undefined && first <= oldest.position && length === writes.countAfter(first - 1n);
+}
+
+async function compare(writes: BufferedWrites, stream: Stream, generated: Position): Promise<RawEntry[]> {
   const lost: RawEntry[] = [];
   let stored = await stream.after(writes.forgottenTo, PAGE);
   let at = 0;

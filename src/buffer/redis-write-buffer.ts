@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { Redis, type RedisOptions } from "ioredis";
 import { OpsDbError } from "../errors.ts";
 import { aborted, Deadline, sleep } from "../lib/abort.ts";
@@ -8,12 +7,16 @@ import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
 import { formatPosition, type Position } from "../position.ts";
 import { Part } from "../replication/part.ts";
+import type { DataLoss } from "../replication/status.ts";
 import type { Write } from "../write.ts";
 import { BufferedWrites, type RawEntry } from "./buffered-writes.ts";
-import { isOutOfMemory, verifyDurability } from "./durability.ts";
+import { DataMarks } from "./data-marks.ts";
+import { verifyDurability } from "./durability.ts";
 import { encodeWrite } from "./entry-codec.ts";
-import { findLost } from "./lost-writes.ts";
-import { readEntries, Stream } from "./stream.ts";
+import { appendFailed, closedBy } from "./refusal.ts";
+import { restoreWrites } from "./restore-writes.ts";
+import { leftTo, readEntries, Stream, type StreamInfo } from "./stream.ts";
+import { UnreadWrites } from "./unread-writes.ts";
 import type { BufferedWrite } from "./write-buffer.ts";
 
 export interface RedisWriteBufferOptions {
@@ -36,17 +39,9 @@ export interface Appended {
   first: BufferedWrite | undefined;
 }
 
-/** Redis lost what it had confirmed. */
-export interface DataLoss {
-  at: Date;
-  message: string;
-}
-
 const PAGE = 1_000;
 /** Redis serves nobody else while it trims. */
-const TRIM_PAGE = 10_000;
-/** Writes under way at once where many are written again. */
-const RESTORE_PAGE = 500;
+const TRIM_PAGE = 1_000;
 const CHECK_EVERY_MS = 1_000;
 
 /**
@@ -74,23 +69,15 @@ export class RedisWriteBuffer implements AsyncDisposable {
   readonly #commands: Redis;
   readonly #reader: Redis;
   readonly #stream: Stream;
-  readonly #changed: () => void;
   /** Writes that this process has sent and not yet read back, by id and payload: saves decoding them. */
   readonly #sending = new Map<string, Write>();
-  /** What this process knows and has in no memory until the stream is read: what Redis had lost, and what was appended since. */
-  #unread: RawEntry[] = [];
-  /** Entries in the stream when its reading began. */
-  #stored = 0;
-  #loss: DataLoss | undefined;
-  #lossUnstored = false;
-  /** Names the data that Redis holds: another one was started since, where it differs. */
-  #epoch: string | undefined;
+  readonly #unread: UnreadWrites;
+  readonly #marks: DataMarks;
   #refusal = new OpsDbError("BUFFER_UNAVAILABLE", "the buffer is not connected yet", { retryAfterMs: 1_000 });
   #catchingUp: Promise<void> | undefined;
 
   constructor(options: RedisWriteBufferOptions, changed: () => void) {
     this.#options = options;
-    this.#changed = changed;
     this.part = new Part("RETRYING", "not connected yet", changed);
     const common = {
       lazyConnect: true,
@@ -108,6 +95,13 @@ export class RedisWriteBuffer implements AsyncDisposable {
     });
     this.#reader = new Redis(options.url, common);
     this.#stream = new Stream(this.#commands, this.key("writes"));
+    this.#unread = new UnreadWrites(this.writes);
+    this.#marks = new DataMarks({
+      redis: this.#commands,
+      key: (name) => this.key(name),
+      logger: options.logger,
+      changed,
+    });
     for (const redis of [this.#commands, this.#reader]) redis.on("error", () => {}); // commands reject with the cause
   }
 
@@ -123,18 +117,20 @@ export class RedisWriteBuffer implements AsyncDisposable {
 
   /** What Redis is known to have lost, until an operator has acknowledged it; undefined: nothing. */
   get loss(): DataLoss | undefined {
-    return this.#loss;
+    return this.#marks.loss;
   }
 
   /** Writes in the stream that are not in memory yet, as far as that is known. */
   get unread(): number {
-    return this.complete.value ? 0 : Math.max(0, this.#stored - this.writes.size);
+    return this.#unread.count;
   }
 
-  /** How full it is, of its limits: 1 and more is full. */
+  /** How full it is, of its limits: 1 and more is full. What was not read yet counts with the bytes of what was. */
   get fill(): number {
     const { maxWrites, maxBytes } = this.#options;
-    return Math.max((this.writes.size + this.unread) / maxWrites, this.writes.bytes / maxBytes);
+    const { size, bytes } = this.writes;
+    const writes = size + this.unread;
+    return Math.max(writes / maxWrites, (size === 0 ? 0 : (bytes / size) * writes) / maxBytes);
   }
 
   /** Throws what an append would throw now; undefined while writes are accepted. */
@@ -157,7 +153,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
     try {
       const position = await aborted(deadline.signal, this.#stream.append(write.writeId, payload));
       if (!this.complete.value) {
-        this.#unread.push({ position, writeId: write.writeId, payload });
+        this.#unread.append({ position, writeId: write.writeId, payload });
         failpoint("append-stored");
         return { position, entry: undefined, first: undefined };
       }
@@ -168,7 +164,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
       const first = this.writes.byId(write.writeId);
       return { position, entry, first: first && first.position < position ? first : undefined };
     } catch (error) {
-      throw this.#appendError(error, write.writeId);
+      throw appendFailed(error, write.writeId);
     } finally {
       this.#sending.delete(write.writeId + payload);
     }
@@ -205,19 +201,24 @@ export class RedisWriteBuffer implements AsyncDisposable {
     const { generated } = await this.#stream.info();
     if (position <= generated) return;
     await this.#stream.moveTo(position);
-    await this.#reportLoss(
+    await this.#marks.reportLoss(
       `Redis knows positions up to ${formatPosition(generated)}, the databases up to ${formatPosition(position)}: it was emptied or restored from an older copy, and writes that were acknowledged and not applied by then are lost`,
     );
   }
 
-  /** Removes entries up to the position from the stream and from memory; they must be proven. */
+  /** What becomes known elsewhere to be lost, told as what Redis has lost. */
+  async reportLoss(message: string): Promise<void> {
+    await this.#marks.reportLoss(message);
+  }
+
+  /** Removes proven entries up to the position from the stream and from memory. */
   async trim(to: Position): Promise<void> {
-    if (to <= this.writes.forgottenTo) return;
-    failpoint("trim-begin");
-    while (this.writes.forgottenTo < to) {
-      const last = this.writes.after(this.writes.forgottenTo, TRIM_PAGE).at(-1)?.position ?? to;
-      const end = last < to ? last : to;
-      await this.#stream.trim(end);
+    for (let begun = false; ; begun = true) {
+      const page = this.writes.provenUpTo(to, TRIM_PAGE);
+      const end = page.at(-1)?.position;
+      if (end === undefined) return;
+      if (!begun) failpoint("trim-begin");
+      await this.#stream.trim(page.map(({ position }) => position));
       failpoint("trim-middle");
       this.writes.forget(end);
     }
@@ -225,9 +226,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
 
   /** An operator has taken note of the loss. */
   async acknowledgeLoss(): Promise<void> {
-    await this.#commands.del(this.key("loss"));
-    this.#loss = undefined;
-    this.#changed();
+    await this.#marks.acknowledgeLoss();
   }
 
   /** Follows the stream until the signal. `knownTo` answers the highest position that the databases speak of. */
@@ -244,7 +243,9 @@ export class RedisWriteBuffer implements AsyncDisposable {
           await this.#follow(signal);
         } catch (error) {
           if (signal.aborted) return;
-          this.#refuse(error);
+          this.accepting.set(false);
+          this.#refusal = closedBy(error);
+          this.#options.logger.warn({ error }, "the buffer does not accept writes");
           const wait = backoff.next();
           this.part.set("RETRYING", this.#refusal.message, wait);
           this.#disconnect();
@@ -274,10 +275,11 @@ export class RedisWriteBuffer implements AsyncDisposable {
   async #open(signal: AbortSignal, knownTo: () => Promise<Position>): Promise<void> {
     this.part.set("RETRYING", "verifying durability");
     if (!this.#options.allowUnsafe) await verifyDurability(this.#commands, this.key("verified-run-id"), signal);
-    await this.#readMarks();
+    await this.#marks.read();
     const known = await knownTo();
     await this.#restore(known);
-    await this.neverBelow(known);
+    await this.neverBelow(known > this.writes.last ? known : this.writes.last);
+    if (!this.complete.value) await this.#look();
     this.accepting.set(true);
     await this.#load();
     this.part.set("RUNNING");
@@ -285,14 +287,25 @@ export class RedisWriteBuffer implements AsyncDisposable {
 
   /** Appends are accepted meanwhile, so nothing here may hold the event loop for long. */
   async #load(): Promise<void> {
-    this.#stored = (await this.#stream.info()).length;
+    let lookAt = performance.now() + CHECK_EVERY_MS;
     while (!this.complete.value) {
-      this.part.set("RETRYING", `loading the stream: ${this.writes.size} of ${this.#stored} writes`);
-      if (!(await this.#readPage())) continue;
-      this.#unread = [];
+      this.part.set("RETRYING", `loading the stream: ${this.writes.size} of ${this.writes.size + this.unread} writes`);
+      const atTail = await this.#readPage();
+      // A stream that was emptied ends early, too.
+      if (atTail || performance.now() >= lookAt) {
+        await this.#look();
+        lookAt = performance.now() + CHECK_EVERY_MS;
+      }
+      if (!atTail) continue;
+      this.#unread.allRead();
       this.complete.set(true);
     }
     await this.#readToTail();
+  }
+
+  async #look(): Promise<void> {
+    const seen = await this.#checkData();
+    this.#unread.look(this.#marks.epoch, seen);
   }
 
   async #loaded(signal: AbortSignal): Promise<void> {
@@ -310,46 +323,19 @@ export class RedisWriteBuffer implements AsyncDisposable {
     }
   }
 
-  /** Writes again what this process remembers and Redis came back without (an older copy, a lost disk). */
   async #restore(knownTo: Position): Promise<void> {
+    const readTo = this.writes.last;
     if (this.complete.value) await this.#readToTail();
-    const { last } = this.writes;
-    const lost = await findLost(this.writes, this.#stream);
-    const [first] = lost;
-    if (first) {
-      this.#unread = lost.concat(this.#unread);
-      // Their places may be others now: they are read anew, and until then memory says nothing of what it lacks.
-      this.complete.set(false);
-      this.writes.truncate(first.position - 1n);
-      // What cannot have its old position must not get one that the drain may have passed, whatever the clock says.
-      const { generated } = await this.#stream.info();
-      const passed = knownTo > last ? knownTo : last;
-      if (first.position <= generated && passed > generated) await this.#stream.moveTo(passed);
-    }
-    if (first)
-      await this.#reportLoss(
-        `Redis came back without ${lost.length} writes, from position ${formatPosition(first.position)} on; this process remembers them and writes them again`,
-      );
-    // All of them stay known until they were read: Redis may lose them once more meanwhile.
-    for (let done = 0; done < this.#unread.length; done += RESTORE_PAGE) {
-      this.part.set("RETRYING", `writing again what Redis has lost: ${done} of ${this.#unread.length} writes`);
-      await Promise.all(this.#unread.slice(done, done + RESTORE_PAGE).map((entry) => this.#stream.writeAgain(entry)));
-      failpoint("restore-middle");
-    }
-    await this.#stream.create().catch(ignoreOutOfMemory);
-  }
-
-  /** The epoch, a new one where Redis has none, and a loss that was not acknowledged yet. */
-  async #readMarks(): Promise<void> {
-    const key = this.key("epoch");
-    await this.#commands.set(key, randomUUID(), "NX").catch(ignoreOutOfMemory);
-    if (this.#lossUnstored) await this.#storeLoss().catch(ignoreOutOfMemory);
-    const [epoch, loss] = await this.#commands.mget(key, this.key("loss"));
-    this.#epoch = epoch ?? undefined;
-    if (!loss && this.#lossUnstored) return;
-    const known = this.#loss;
-    this.#loss = loss ? readLoss(loss) : undefined;
-    if (known?.message !== this.#loss?.message) this.#changed();
+    await restoreWrites({
+      writes: this.writes,
+      unread: this.#unread,
+      stream: this.#stream,
+      marks: this.#marks,
+      readTo,
+      knownTo,
+      incomplete: () => this.complete.set(false),
+      progress: (reason) => this.part.set("RETRYING", reason),
+    });
   }
 
   /** Reads new entries as they come; also notices a connection that stays silent. */
@@ -371,13 +357,16 @@ export class RedisWriteBuffer implements AsyncDisposable {
   }
 
   /** Throws where Redis has lost data although its connection stands; opening again then restores it. */
-  async #checkData(): Promise<void> {
-    const known = this.#epoch;
+  async #checkData(): Promise<StreamInfo> {
+    const known = this.#marks.epoch;
     const { last } = this.writes;
-    await this.#readMarks();
-    const { generated } = await this.#stream.info();
-    if ((known !== undefined && this.#epoch !== known) || generated < last)
+    const seen = await this.#stream.info();
+    // After it, so that what was seen is of this epoch.
+    await this.#marks.read();
+    if ((known !== undefined && this.#marks.epoch !== known) || seen.generated < last)
       throw new OpsDbError("BUFFER_UNAVAILABLE", "Redis has lost data while it was connected; it is being restored");
+    this.writes.leftStream(leftTo(seen));
+    return seen;
   }
 
   async #readToTail(): Promise<void> {
@@ -418,67 +407,9 @@ export class RedisWriteBuffer implements AsyncDisposable {
     );
   }
 
-  /** Loudly: in the log, in the status, and in Redis, so that a restart does not hide it. */
-  async #reportLoss(message: string): Promise<void> {
-    this.#options.logger.error({}, message);
-    this.#loss = { at: new Date(), message };
-    this.#changed();
-    this.#lossUnstored = true;
-    await this.#storeLoss().catch(ignoreOutOfMemory);
-  }
-
-  async #storeLoss(): Promise<void> {
-    await this.#commands.set(this.key("loss"), JSON.stringify(this.#loss));
-    this.#lossUnstored = false;
-  }
-
-  #refuse(error: unknown): void {
-    this.accepting.set(false);
-    this.#refusal =
-      error instanceof OpsDbError
-        ? new OpsDbError(error.reason, error.message, { retryAfterMs: 1_000, cause: error })
-        : new OpsDbError("BUFFER_UNAVAILABLE", `the buffer cannot be reached: ${errorText(error)}`, {
-            retryAfterMs: 1_000,
-            cause: error,
-          });
-    this.#options.logger.warn({ error }, "the buffer does not accept writes");
-  }
-
-  #appendError(error: unknown, writeId: string): OpsDbError {
-    if (error instanceof OpsDbError) return error;
-    const text = errorText(error);
-    if (isOutOfMemory(error))
-      return new OpsDbError("BUFFER_FULL", "Redis is out of memory", { retryAfterMs: 5_000, cause: error });
-    return new OpsDbError(
-      "BUFFER_UNAVAILABLE",
-      `the buffer did not confirm the write (${text}); whether it is stored is unknown: retry with the same write id`,
-      { retryAfterMs: 1_000, metadata: { write_id: writeId }, cause: error },
-    );
-  }
-
   #disconnect(): void {
     this.accepting.set(false);
     this.#commands.disconnect();
     this.#reader.disconnect();
   }
-}
-
-/** Marks can wait until there is room; what matters is the stream. */
-function ignoreOutOfMemory(error: unknown): undefined {
-  if (isOutOfMemory(error)) return undefined;
-  throw error;
-}
-
-function readLoss(text: string): DataLoss {
-  try {
-    const { at, message } = JSON.parse(text) as { at: string; message: string };
-    if (!Number.isNaN(Date.parse(at))) return { at: new Date(at), message: String(message) };
-  } catch {
-    // Somebody else wrote it; it is told as it is.
-  }
-  return { at: new Date(), message: text };
-}
-
-function errorText(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

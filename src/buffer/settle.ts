@@ -1,18 +1,37 @@
 import type { LedgerRow } from "../postgres/ledger.ts";
+import { contentId, reusedRejection } from "../reused-id.ts";
 import type { BufferedWrites } from "./buffered-writes.ts";
 import type { BufferedWrite } from "./write-buffer.ts";
 
 /**
- * Brings an entry to what its id's ledger row says: applied, rejected, or, where the row is of other content, rejected
- * because the id had been used before and nothing could tell when it was acknowledged.
+ * Brings an entry to what a ledger row says, its id's or its content's own: applied, rejected, or, where the row is of
+ * other content, rejected because the id had been used before and nothing could tell when it was acknowledged.
  */
 export function settle(writes: BufferedWrites, entry: BufferedWrite, row: LedgerRow): void {
-  if (!Buffer.from(row.payloadHash).equals(Buffer.from(entry.write.payloadHash))) {
-    const message = `the write id was used before, at site ${row.site}, with other content`;
-    writes.reject(entry, { reason: "WRITE_ID_REUSED", message }, row.appliedAt);
-  } else if (row.rejection) writes.reject(entry, row.rejection, row.appliedAt);
+  if (!isOf(row, entry)) writes.reject(entry, reusedRejection(entry.write), row.appliedAt);
+  else if (row.rejection) writes.reject(entry, row.rejection, row.appliedAt);
   else {
     if (entry.state !== "REPLICATED") entry.state = "APPLIED";
     entry.appliedAt = row.appliedAt;
   }
+}
+
+/** The ids whose ledger rows tell what became of an entry. */
+export function ledgerIds(entry: BufferedWrite): string[] {
+  return entry.conflicting ? [entry.writeId, contentId(entry.write)] : [entry.writeId];
+}
+
+/** Its row among those of its ledgerIds: its content's, unless its id turned out to be this content's after all. */
+export function ledgerRowOf(entry: BufferedWrite, rows: ReadonlyMap<string, LedgerRow>): LedgerRow | undefined {
+  const row = rows.get(entry.writeId);
+  return entry.conflicting && !(row && isOf(row, entry)) ? rows.get(contentId(entry.write)) : row;
+}
+
+/** The id by which a rejected entry is in the ledger: not its own where that belongs to other content. */
+export function rejectedId(entry: BufferedWrite): string {
+  return entry.rejection?.reason === "WRITE_ID_REUSED" ? contentId(entry.write) : entry.writeId;
+}
+
+function isOf(row: LedgerRow, { write }: BufferedWrite): boolean {
+  return Buffer.from(row.payloadHash).equals(Buffer.from(write.payloadHash));
 }

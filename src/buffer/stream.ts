@@ -9,10 +9,21 @@ const FIRST: Position = START + 1n;
 /** What Redis says of a stream without reading it. */
 export interface StreamInfo {
   length: number;
+  /** How many entries were ever added to it; undefined where Redis does not count. */
+  added: number | undefined;
   /** The last position that it has given; START where there is no stream. */
   generated: Position;
   /** Its oldest entry's position; undefined while it is empty. */
   first: Position | undefined;
+  /** What is missing up to here was trimmed, with proof; START where nothing was. */
+  trimmedTo: Position;
+}
+
+const noStream: StreamInfo = { length: 0, added: 0, generated: START, first: undefined, trimmedTo: START };
+
+/** Everything up to here has left the stream. Less than the mark where somebody has deleted single entries by hand. */
+export function leftTo({ first, trimmedTo }: StreamInfo): Position {
+  return first !== undefined && first <= trimmedTo ? first - 1n : trimmedTo;
 }
 
 /**
@@ -44,27 +55,37 @@ export class Stream {
     try {
       await this.#redis.xadd(this.#key, id, "i", writeId, "w", payload);
     } catch (error) {
-      if (!(error instanceof Error) || !error.message.includes("equal or smaller")) throw error;
+      if (!isBehind(error)) throw error;
       if ((await this.#redis.xrange(this.#key, id, id)).length > 0) return; // another process was faster
       // Behind later writes now, and possibly applied before: the ledger is asked before it is shown.
       await this.append(writeId, withIdUnchecked(payload));
     }
   }
 
-  /** Makes the stream where there is none. */
+  /** Makes the stream where there is none, with an entry that is taken out again: no write was, so its position is the least. */
   async create(): Promise<void> {
-    if ((await this.#redis.exists(this.#key)) === 0) await this.moveTo(FIRST);
+    if ((await this.#redis.exists(this.#key)) === 1) return;
+    const id = formatPosition(FIRST);
+    await this.#redis.xadd(this.#key, id, "m", "the stream begins").catch((error: unknown) => {
+      if (!isBehind(error)) throw error; // another process was faster
+    });
+    await this.#redis.xdel(this.#key, id);
   }
 
   async info(): Promise<StreamInfo> {
-    if ((await this.#redis.exists(this.#key)) === 0) return { length: 0, generated: START, first: undefined };
+    if ((await this.#redis.exists(this.#key)) === 0) return noStream;
     const fields = (await this.#redis.xinfo("STREAM", this.#key)) as unknown[];
     const field = (name: string): unknown => fields[fields.indexOf(name) + 1];
     const first = field("first-entry");
+    const deleted = fields.includes("max-deleted-entry-id")
+      ? parsePosition(String(field("max-deleted-entry-id")))
+      : START;
     return {
       length: Number(field("length")),
+      added: fields.includes("entries-added") ? Number(field("entries-added")) : undefined,
       generated: parsePosition(String(field("last-generated-id"))),
       first: Array.isArray(first) ? parsePosition(String(first[0])) : undefined,
+      trimmedTo: deleted > FIRST ? deleted : START,
     };
   }
 
@@ -75,17 +96,23 @@ export class Stream {
 
   /** Later positions will be greater than this one. */
   async moveTo(position: Position): Promise<void> {
-    const id = formatPosition(position);
-    if ((await this.#redis.exists(this.#key)) === 0) {
-      await this.#redis.xadd(this.#key, id, "m", "positions up to here were used before");
-      await this.#redis.xdel(this.#key, id);
-    } else await this.#redis.call("XSETID", this.#key, id);
+    await this.create();
+    await this.#redis.call("XSETID", this.#key, formatPosition(position));
   }
 
-  /** Removes the entries up to the position. */
-  async trim(to: Position): Promise<void> {
-    await this.#redis.xtrim(this.#key, "MINID", formatPosition(to + 1n));
+  /**
+   * Removes proven entries from its head. By XDEL and not XTRIM, because Redis keeps the greatest position that XDEL has
+   * deleted with the stream, in its file and in every copy: the mark that tells what was trimmed from what was lost. An
+   * older copy has an older mark. Redis does it without memory left, too.
+   */
+  async trim(positions: readonly Position[]): Promise<void> {
+    await this.#redis.xdel(this.#key, ...positions.map(formatPosition));
   }
+}
+
+/** The stream has given the position, or a later one, before. */
+function isBehind(error: unknown): boolean {
+  return error instanceof Error && error.message.includes("equal or smaller");
 }
 
 /** The entries in an answer of XREAD. What is no write, the service's own marks, is left out. */

@@ -16,6 +16,8 @@ export interface BufferedWrite {
    * clients and callers resend.
    */
   readonly duplicateOf: Position | undefined;
+  /** Whether that first write has other content: then main rejects this one, by its contentId. */
+  readonly conflicting: boolean;
   /** ACCEPTED until more is known. */
   state: WriteState;
   lsn: Lsn | undefined;

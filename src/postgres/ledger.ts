@@ -1,4 +1,5 @@
 import { formatPosition, type Position, parsePosition } from "../position.ts";
+import { contentId, reusedRejection } from "../reused-id.ts";
 import type { Rejection, Write } from "../write.ts";
 import type { Statement } from "./connection.ts";
 import { errorRules, errorRulesOfOlder } from "./sqlstate.ts";
@@ -55,17 +56,20 @@ export type Attempt =
    */
   | { statements: readonly { text: string; values: readonly unknown[]; mutation: number }[]; byMain: boolean }
   /** To reject it for this. */
-  | { refusal: Rejection };
+  | { refusal: Rejection }
+  /** To reject it because its id came before with other content, unless the ledger has this one under it. */
+  | { reused: true };
 
 /**
  * Applies one write with its ledger row, or rejects it: its ledger row then has what it wanted to do, so that it can be
- * looked at and retried. Fails for reasons that are not the write's. Read the answer with parseDecision.
+ * looked at and retried. Where its id belongs to other content, it is rejected by its contentId. Fails for reasons that are not
+ * the write's. Read the answer with parseDecision.
  */
 export function decideWrite(site: string, position: Position, write: Write, attempt: Attempt): Statement {
   return {
-    name: "opsdb_decide_write",
+    name: "opsdb_decide_entry",
     text: `select d.known, ${columns.map((column) => `(d.decided).${column}`).join(", ")}
-      from opsdb.decide_write($1, $2, $3, $4, $5, $6, $7, $8) d`,
+      from opsdb.decide_entry($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) d`,
     values: [
       site,
       write.writeId,
@@ -75,11 +79,13 @@ export function decideWrite(site: string, position: Position, write: Write, atte
       "statements" in attempt ? JSON.stringify(attempt.statements) : null,
       "refusal" in attempt ? JSON.stringify(attempt.refusal) : null,
       "statements" in attempt && !attempt.byMain ? rulesOfOlder : rules,
+      contentId(write),
+      JSON.stringify(reusedRejection(write)),
     ],
   };
 }
 
-/** What main says of one write: its ledger row, and whether the id had that row before. */
+/** What main says of one write: the ledger row of its content, and whether that was there before. */
 export interface Decision {
   known: boolean;
   row: LedgerRow;

@@ -1,9 +1,14 @@
 import { formatPosition, type Position } from "../position.ts";
+import type { TextValue } from "../value.ts";
 import type { Mutation } from "../write.ts";
 import type { Statement } from "./connection.ts";
 import { type LedgerRow, parseLedgerRow } from "./ledger.ts";
+import { named } from "./statement.ts";
 
 /** The statements on rejected rows of opsdb.ledger and on opsdb.operator_action: one function each. */
+
+/** The catalog's key of the table of operators' actions. */
+export const OPERATOR_ACTION = "opsdb.operator_action";
 
 const COLUMNS = "l.write_id, l.site, l.position, l.payload_hash, l.outcome, l.error, l.applied_at, l.payload";
 
@@ -69,4 +74,9 @@ export function readActions(ids: readonly string[]): Statement {
       from opsdb.operator_action a where a.id = any($1::uuid[])`,
     values: [ids],
   };
+}
+
+/** Fails with OD004, which says who did what, where the record is of another action; with OD003 where there is none. */
+export function expectAction(id: TextValue, action: TextValue): Required<Statement> {
+  return named("select opsdb.expect_action($1::text::uuid, $2::text)", [id, action]);
 }

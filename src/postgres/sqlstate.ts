@@ -41,6 +41,7 @@ export function classify(error: unknown): ErrorClass {
 const reasonsByState: Record<string, Reason> = {
   OD002: "ROW_NOT_FOUND",
   OD003: "PRECONDITION_FAILED",
+  OD004: "ALREADY_RESOLVED",
   "23502": "NOT_NULL_VIOLATION",
   "23503": "FOREIGN_KEY_VIOLATION",
   "23505_pkey": "ROW_EXISTS",

@@ -53,7 +53,7 @@ export function batchEnd({ from, entries }: Pick<Batch, "from" | "entries">): Po
   return entries.at(-1)?.position ?? from;
 }
 
-/** A batch that is applied as a whole. Entries whose id came before do nothing. */
+/** A batch that is applied as a whole, none of it conflicting. Entries whose id came before do nothing. */
 export function applyBatch(
   site: string,
   from: Position,
@@ -70,20 +70,22 @@ export function decideBatch(
   from: Position,
   attempts: ReadonlyMap<BufferedWrite, Effects | Rejection>,
 ): Batch {
-  const decides = [...attempts].filter(([{ duplicateOf }]) => duplicateOf === undefined);
+  const decides = [...attempts].filter(([{ duplicateOf, conflicting }]) => duplicateOf === undefined || conflicting);
   return {
     from,
     entries: [...attempts.keys()],
     decides: decides.map(([entry]) => entry),
     provisional: decides.some(([, attempt]) => "statements" in attempt && !attempt.byMain),
-    statements: decides.map(([{ position, write }, attempt]) =>
+    statements: decides.map(([{ position, write, conflicting }, attempt]) =>
       decideWrite(
         site,
         position,
         write,
-        "reason" in attempt
-          ? { refusal: attempt }
-          : { statements: attempt.statements.map(withOneParameter), byMain: attempt.byMain },
+        conflicting
+          ? { reused: true }
+          : "reason" in attempt
+            ? { refusal: attempt }
+            : { statements: attempt.statements.map(withOneParameter), byMain: attempt.byMain },
       ),
     ),
   };

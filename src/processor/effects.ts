@@ -3,6 +3,7 @@ import { type Catalog, type Column, columnOf, keyColumns, type Table } from "../
 import { OpsDbError } from "../errors.ts";
 import type { Statement } from "../postgres/connection.ts";
 import { quoteIdentifier as quote } from "../postgres/quote.ts";
+import { expectAction, OPERATOR_ACTION } from "../postgres/rejected-writes.ts";
 import { named, unnest } from "../postgres/statement.ts";
 import type { TextValue } from "../value.ts";
 import type { Mutation, Precondition } from "../write.ts";
@@ -85,12 +86,17 @@ export function returningStatement(table: Table, mutation: Mutation): Statement 
   return named(`${text} returning ${columns}`, values);
 }
 
-/** Fails with OD003 unless the precondition holds; locks the row until the end of the transaction. */
+/**
+ * Fails with OD003 unless the precondition holds; locks the row until the end of the transaction. The one of an operator's
+ * action, which is all that is asked of its record, fails with OD004 and says who was faster.
+ */
 export function preconditionStatement(
   table: Table,
   key: readonly TextValue[],
   precondition: Precondition,
 ): Required<Statement> {
+  if (table.id === OPERATOR_ACTION && precondition.kind === "columns_equal")
+    return expectAction(key[0] ?? null, precondition.values[0] ?? null);
   const values: TextValue[] = [...key];
   let where = keyColumns(table)
     .map((column, i) => `t.${quote(column.name)} = $${i + 1}::text::${column.type.cast}`)

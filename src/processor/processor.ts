@@ -1,13 +1,12 @@
 import { ReplyError } from "ioredis";
 import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
-import { settle } from "../buffer/settle.ts";
+import { ledgerIds, ledgerRowOf, settle } from "../buffer/settle.ts";
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
 import { aborted, sleep } from "../lib/abort.ts";
 import { Backoff } from "../lib/backoff.ts";
 import { failpoint } from "../lib/failpoint.ts";
-import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
 import { formatPosition, type Position, parsePosition, START } from "../position.ts";
 import { connectPipelined, type DatabaseAddress, type PipelinedConnection } from "../postgres/connection.ts";
@@ -16,6 +15,7 @@ import { classify, messageOf, rejectionOf, saysOtherSchema, sqlstateOf } from ".
 import type { LsnTracker } from "../replication/lsn-tracker.ts";
 import { Part } from "../replication/part.ts";
 import type { PartStatus, ProcessorStatus } from "../replication/status.ts";
+import { reusedRejection } from "../reused-id.ts";
 import type { Rejection } from "../write.ts";
 import {
   type Applier,
@@ -46,8 +46,8 @@ export interface ProcessorOptions {
   inFlight: number;
   leaseMs: number;
   logger: Logger;
-  /** Compares main's cursor with what was proven here; without it nothing is. */
-  tracker?: Pick<LsnTracker, "proven" | "mainIsAt">;
+  /** Compares main's cursor with what main is known to have decided; without it nothing is. */
+  tracker?: Pick<LsnTracker, "decided" | "mainIsAt">;
   /** Tells that a write's state or the processor's changed. */
   changed: () => void;
 }
@@ -97,7 +97,7 @@ export class Processor {
   readonly pause: DrainPause;
   readonly #options: ProcessorOptions;
   readonly #lease: Lease;
-  readonly #moved = new Latest<Position>(START);
+  #cursor: Position = START;
   readonly #catalogs: CatalogChoice;
   /** Redis refuses to store the lease, so that it keeps nobody from draining. */
   #leaseRefused = false;
@@ -141,12 +141,7 @@ export class Processor {
 
   /** The last position that main is known to have decided. */
   get cursor(): Position {
-    return this.#moved.value;
-  }
-
-  /** Resolves when main has decided every write up to the position; rejects with the signal's reason. */
-  async reached(position: Position, signal: AbortSignal): Promise<void> {
-    await this.#moved.until((cursor) => cursor >= position, signal);
+    return this.#cursor;
   }
 
   /** Runs until the signal. What is under way at main then is left to its outcome; the next run reads it. */
@@ -229,7 +224,7 @@ export class Processor {
         settings,
       });
       this.#unreadable.clear();
-      const before = this.#options.tracker?.proven ?? START;
+      const before = this.#options.tracker?.decided ?? START;
       const { applier, cursor: taken } = await this.#takeCursor(connection);
       const cursor = await this.#passOverForgotten(applier, taken);
       await this.#options.buffer.neverBelow(cursor);
@@ -245,18 +240,19 @@ export class Processor {
   }
 
   /**
-   * Where main came back older than the oldest write that is still in the buffer, what was between is gone; the cursor
+   * Where main came back older than the oldest write that is still in the buffer, what was between is lost; the cursor
    * moves past it, since a replica that stays behind what was proven would be refused to every merged read for ever.
    */
   async #passOverForgotten(applier: Applier, cursor: Position): Promise<Position> {
-    const { forgottenTo } = this.#options.buffer.writes;
-    if (cursor >= forgottenTo) return cursor;
-    this.#options.logger.error(
-      { cursor: formatPosition(cursor), forgottenTo: formatPosition(forgottenTo) },
-      "main came back older than what this site still remembers: writes that were proven before may be missing there",
+    const { buffer } = this.#options;
+    const { trimmedTo } = buffer.writes;
+    if (cursor >= trimmedTo) return cursor;
+    // Before the cursor moves: afterwards nothing tells that there was a gap.
+    await buffer.reportLoss(
+      `main came back older, as after a failover to a standby that was behind: it has no write after position ${formatPosition(cursor)}, and those up to ${formatPosition(trimmedTo)} had left the buffer, so they are lost`,
     );
-    await applier.connection.query(advanceCursor(applier.site, applier.token, cursor, forgottenTo));
-    return forgottenTo;
+    await applier.connection.query(advanceCursor(applier.site, applier.token, cursor, trimmedTo));
+    return trimmedTo;
   }
 
   async #takeCursor(connection: PipelinedConnection): Promise<{ applier: Applier; cursor: Position }> {
@@ -274,10 +270,10 @@ export class Processor {
     const { writes } = this.#options.buffer;
     const open = writes.unprovenUpTo(cursor, OUTCOMES).filter(({ state }) => state === "ACCEPTED");
     if (open.length === 0) return;
-    const { rows } = await connection.query(readLedger(open.map(({ writeId }) => writeId)));
+    const { rows } = await connection.query(readLedger(open.flatMap(ledgerIds)));
     const outcomes = new Map(rows.map(parseLedgerRow).map((row) => [row.writeId, row]));
     for (const entry of open) {
-      const row = outcomes.get(entry.writeId);
+      const row = ledgerRowOf(entry, outcomes);
       if (row && entry.state === "ACCEPTED") settle(writes, entry, row);
     }
   }
@@ -353,9 +349,10 @@ export class Processor {
     if (from >= this.#deciding.to) {
       const entries = this.#take(from, this.#batchWrites);
       if (entries.length === 0) return undefined;
-      const effects = this.#catalogs.effects(entries);
-      if (!(effects instanceof OpsDbError)) return applyBatch(site, from, entries, effects.statements);
-      this.#decide(batchEnd({ from, entries }), effects);
+      const conflicting = entries.find((entry) => entry.conflicting);
+      const effects = conflicting ? reusedRejection(conflicting.write) : this.#catalogs.effects(entries);
+      if ("statements" in effects) return applyBatch(site, from, entries, effects.statements);
+      this.#decide(batchEnd({ from, entries }), effects.message);
     }
     const attempts = new Map<BufferedWrite, Effects | Rejection>();
     for (const entry of this.#take(from, Math.min(DECIDE_WRITES, this.#batchWrites))) {
@@ -379,6 +376,7 @@ export class Processor {
 
   /** What main is to try for the write, or to reject it for; undefined where main's catalog has to be read first. */
   #attempt(entry: BufferedWrite): Effects | Rejection | undefined {
+    if (entry.conflicting) return reusedRejection(entry.write);
     const unreadable = this.#unreadable.get(entry);
     if (unreadable) return unreadable;
     const effects = this.#catalogs.effects([entry]);
@@ -428,11 +426,16 @@ export class Processor {
     }
     for (const entry of batch.entries) {
       if (settled.has(entry)) continue;
+      const first = entry.duplicateOf === undefined ? undefined : writes.byId(entry.writeId);
+      if (first?.rejection) {
+        writes.reject(entry, first.rejection, first.appliedAt ?? at);
+        continue;
+      }
+      this.#appliedWrites += first ? 0 : 1;
       if (entry.state === "ACCEPTED") entry.state = "APPLIED"; // else the replica has shown it already
       entry.lsn = lsn;
       entry.appliedAt = at;
     }
-    this.#appliedWrites += batch.entries.length - settled.size;
     this.#batchWrites = Math.min(this.#options.batchWrites, this.#batchWrites * 2);
     this.#moveCursor(batchEnd(batch));
   }
@@ -450,7 +453,7 @@ export class Processor {
   }
 
   #moveCursor(to: Position): void {
-    this.#moved.set(to);
+    this.#cursor = to;
     this.#options.changed();
   }
 }

@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { BufferedWrites } from "../buffer/buffered-writes.ts";
-import { settle } from "../buffer/settle.ts";
+import { ledgerIds, ledgerRowOf, settle } from "../buffer/settle.ts";
 import { aborted, Deadline, sleep } from "../lib/abort.ts";
 import { failpoint } from "../lib/failpoint.ts";
 import { Latest } from "../lib/latest.ts";
@@ -46,6 +46,7 @@ export class LsnTracker {
   #stateAt = Number.NEGATIVE_INFINITY;
   readonly #hurry = new Latest(0);
   #proven: Position = START;
+  #decided: Position = START;
   /** The local database as it was when it showed more than main: what it shows since is no proof. */
   #divergedFrom: Pick<LocalState, "systemIdentifier" | "timeline"> | undefined;
   /** Moves when proofs are taken back, so that a look that began before does not prove anything any more. */
@@ -61,18 +62,33 @@ export class LsnTracker {
     return this.#proven;
   }
 
+  /** Main is known to have decided every write of the site up to here: it said so, or the replica has shown it. */
+  get decided(): Position {
+    return this.#decided > this.#proven ? this.#decided : this.#proven;
+  }
+
+  /** Main says that it has decided every write up to here. */
+  mainDecided(cursor: Position): void {
+    if (cursor > this.#decided) this.#decided = cursor;
+  }
+
   /**
-   * Main, asked after the replica had proven writes up to `before`, has its cursor here. Where that is earlier, main has
-   * failed over and lost writes that the local database still shows. They are open again; and since a local database
-   * that shows them cannot follow the new main, it proves nothing until another one, of a new timeline, is in its place.
+   * Main, asked after it was known to have decided writes up to `before`, has its cursor here, and is not committing any
+   * more of it: a standby may show that before main does. Where the cursor is earlier, main has failed over and lost
+   * writes, which are open again. Where the local database still shows them, it cannot follow the new main and proves
+   * nothing until another one, of a new timeline, is in its place.
    */
   mainIsAt(cursor: Position, before: Position): void {
+    this.mainDecided(cursor);
     const { writes, logger, changed } = this.#options;
-    if (!writes || cursor >= before || cursor >= this.#proven) return;
-    logger.error({}, "main has lost writes that the local database shows: they are applied again");
+    if (!writes || cursor >= before || cursor >= this.decided) return;
+    logger.error({}, "main has lost writes that it had decided: they are applied again");
     writes.reopen(cursor);
-    this.#takeBack(writes, cursor);
-    this.#divergedFrom = this.state.value;
+    if (cursor < this.#proven) {
+      this.#takeBack(writes, cursor);
+      this.#divergedFrom = this.state.value;
+    }
+    this.#decided = cursor;
     changed();
   }
 
@@ -165,7 +181,7 @@ export class LsnTracker {
     if (cursor < this.#proven) {
       this.#options.logger.error(
         {},
-        "the local database shows less than before: main failed over; retained writes are applied again",
+        "the local database shows less than before: it was made again, or main failed over; writes wait for their proof again",
       );
       this.#takeBack(writes, cursor);
     }
@@ -174,22 +190,30 @@ export class LsnTracker {
       const page = writes.unprovenUpTo(cursor, PROOF_PAGE);
       const last = page.at(-1);
       if (!last) break;
-      const ids = page.map(({ writeId }) => writeId);
-      const rows = await queryRows(this.#options.local, signal, readLedger(ids));
+      const rows = await queryRows(this.#options.local, signal, readLedger(page.flatMap(ledgerIds)));
       if (takenBack !== this.#takenBack) return;
       const found = new Map(rows.map(parseLedgerRow).map((row) => [row.writeId, row]));
       let provenTo = this.#proven;
       let missing: string | undefined;
+      const gone: string[] = [];
       for (const entry of page) {
-        const row = found.get(entry.writeId);
-        if (!row) {
+        const row = ledgerRowOf(entry, found);
+        if (row) {
+          settle(writes, entry, row);
+          if (entry.state === "APPLIED") entry.state = "REPLICATED";
+        } else if (entry.position <= writes.trimmedTo) gone.push(entry.writeId);
+        else {
           missing = entry.writeId;
           break;
         }
-        settle(writes, entry, row);
-        if (entry.state === "APPLIED") entry.state = "REPLICATED";
         provenTo = entry.position;
       }
+      // Another process had its proof and trimmed them, and the drain has passed over what main lost of them since.
+      if (gone.length > 0)
+        this.#options.logger.error(
+          { count: gone.length, writeIds: gone.slice(0, 10) },
+          "main has lost writes that had left the buffer before",
+        );
       failpoint("proof-seen");
       writes.prove(provenTo);
       this.#proven = provenTo;
@@ -201,6 +225,7 @@ export class LsnTracker {
 
   #takeBack(writes: BufferedWrites, cursor: Position): void {
     writes.unprove(cursor);
+    this.#decided = this.decided; // main is not known to have lost it
     this.#proven = cursor;
     this.#takenBack += 1;
   }

@@ -1,9 +1,10 @@
 import type pg from "pg";
 import { sleep } from "../lib/abort.ts";
 import type { Logger } from "../lib/logger.ts";
-import { START } from "../position.ts";
+import { type Position, START } from "../position.ts";
 import { messageOf } from "../postgres/sqlstate.ts";
 import { dropIdle } from "../postgres/use-client.ts";
+import { readCursor } from "./local-state.ts";
 import type { LsnTracker } from "./lsn-tracker.ts";
 import { type MainState, readMainState } from "./main-state.ts";
 import { Part } from "./part.ts";
@@ -15,7 +16,7 @@ export interface MainWatchOptions {
   pollMs: number;
   /** A look that is not answered in this time is given up, milliseconds. */
   timeoutMs: number;
-  /** Compares main's cursor with what it proves here; undefined at a main site. */
+  /** Compares main's cursor with what it had decided; undefined at a main site. */
   tracker?: LsnTracker;
   logger: Logger;
   changed: () => void;
@@ -44,14 +45,31 @@ export class MainWatch {
     };
   }
 
+  /** The site's cursor on main at this moment; undefined where main does not answer, or did not when it was looked at last. */
+  async askCursor(signal: AbortSignal): Promise<Position | undefined> {
+    if (this.part.status.state !== "RUNNING") return undefined;
+    const { pool, site, timeoutMs, tracker } = this.#options;
+    try {
+      const cursor = await readCursor(pool, site, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
+      tracker?.mainDecided(cursor);
+      return cursor;
+    } catch {
+      return undefined;
+    }
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     const { pool, site, pollMs, timeoutMs, tracker, logger, changed } = this.#options;
     while (!signal.aborted) {
-      const before = tracker?.proven ?? START;
+      const before = tracker?.decided ?? START;
+      const localTimeline = tracker?.state.value?.timeline ?? 0;
       try {
         this.#state = await readMainState(pool, site, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
         this.#at = new Date();
-        tracker?.mainIsAt(this.#state.cursor, before);
+        // A standby may show a commit before main itself does. Only a main of a later timeline has lost what it showed.
+        const { cursor, timeline } = this.#state;
+        if (timeline > localTimeline) tracker?.mainIsAt(cursor, before);
+        else tracker?.mainDecided(cursor);
         if (this.part.status.state !== "RUNNING") logger.info({}, "the main database answers");
         this.part.set("RUNNING");
         changed();

@@ -17,6 +17,13 @@ const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 const silenceMs = 10_000;
 /** How long a peer has to close its connection after everything was said, milliseconds. */
 const leaveMs = 1_000;
+/** How long a peer has to answer that it was told to go, milliseconds. */
+const noticeMs = 1_000;
+/**
+ * GOAWAY with the highest stream id there is: no new streams, please, and none of those on their way is refused (RFC 9113,
+ * 6.8). Node has no call for it, and what its own GOAWAY refuses some clients report as an error of the server.
+ */
+const notice = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
 /** HTTP/2 windows for one stream and for a connection; the default of 64 KiB is one round trip's worth of a far link. */
 const streamWindow = 1024 * 1024;
 const connectionWindow = 8 * 1024 * 1024;
@@ -30,8 +37,11 @@ export class Front {
   readonly #http1: http.Server;
   readonly #http2: http2.Http2Server;
   readonly #toHttp1: ((socket: Socket) => void)[];
-  readonly #sessions = new Set<http2.ServerHttp2Session>();
+  /** With the connection that each one is on. */
+  readonly #sessions = new Map<http2.ServerHttp2Session, Socket>();
   readonly #undecided = new Set<Socket>();
+  /** The connection of the session that is being made. */
+  #opening: Socket | undefined;
   /** Connections that speak HTTP/2: the server that listens waits for them, and does not know how to close them. */
   readonly #sockets = new Set<Socket>();
 
@@ -39,7 +49,7 @@ export class Front {
     const settings = { initialWindowSize: streamWindow };
     this.#http2 = http2.createServer({ settings }, handler);
     this.#http2.on("session", (session) => {
-      this.#sessions.add(session);
+      if (this.#opening) this.#sessions.set(session, this.#opening);
       session.once("close", () => this.#sessions.delete(session));
       session.setLocalWindowSize(connectionWindow);
       keepAlive(session, keepalive);
@@ -62,18 +72,21 @@ export class Front {
     return { host: address.host, port: (this.#http1.address() as AddressInfo).port };
   }
 
-  /** Takes no new connection and no new call; running calls have the given time, milliseconds, then they are cut. */
+  /**
+   * Takes no new connection and tells those that exist to bring no new call; calls that were on their way by then and running
+   * ones have the given time, milliseconds, then they are cut.
+   */
   async close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#http1.close(() => resolve()));
     for (const socket of this.#undecided) socket.destroy();
-    for (const session of this.#sessions) session.close(); // GOAWAY; what runs goes on
+    for (const [session, socket] of this.#sessions) sendAway(session, socket);
     const leavings = setInterval(() => {
       // A session that has ended leaves its connection to the peer to close; some peers never do.
       for (const socket of this.#sockets)
         if (socket.writableFinished) setTimeout(() => socket.destroy(), leaveMs).unref();
     }, leaveMs);
     const cut = setTimeout(() => {
-      for (const session of this.#sessions) session.destroy();
+      for (const session of this.#sessions.keys()) session.destroy();
       for (const socket of this.#sockets) socket.destroy();
       this.#http1.closeAllConnections();
     }, graceMs);
@@ -104,7 +117,9 @@ export class Front {
         // As HTTP/2 servers have it; HTTP/1.1 ones keep it open, and then a client that died is not noticed.
         socket.allowHalfOpen = false;
         this.#sockets.add(socket.once("close", () => this.#sockets.delete(socket)));
-        this.#http2.emit("connection", socket);
+        this.#opening = socket;
+        this.#http2.emit("connection", socket); // makes the session at once
+        this.#opening = undefined;
       } else {
         for (const listener of this.#toHttp1) listener.call(this.#http1, socket);
       }
@@ -112,4 +127,16 @@ export class Front {
     this.#undecided.add(socket);
     socket.on("readable", look).on("error", drop).once("close", forget);
   }
+}
+
+/** Ends a session once its peer knows that it must: the answer to a ping comes after every call that the peer had sent. */
+function sendAway(session: http2.ServerHttp2Session, socket: Socket): void {
+  const close = (): void => {
+    clearTimeout(timer);
+    if (!session.closed) session.close(); // what runs goes on
+  };
+  const timer = setTimeout(close, noticeMs);
+  session.once("close", () => clearTimeout(timer));
+  socket.write(notice); // whole frames are written at once, so it stands between two of the session's
+  if (session.closed || session.destroyed || !session.ping(close)) close();
 }

@@ -1,7 +1,9 @@
 import * as http2 from "node:http2";
 import * as net from "node:net";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { expect, test } from "vitest";
+import { type ServiceError, status } from "@grpc/grpc-js";
+import { expect, test, vi } from "vitest";
 import { ErrorInfoSchema } from "../../gen/ts/google/rpc/error_details_pb.ts";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/ts/grpc/health/v1/health_pb.ts";
 import { ReplicationService } from "../../gen/ts/opsdb/v1/replication_service_pb.ts";
@@ -35,6 +37,49 @@ test("a stop ends watches with SHUTTING_DOWN and lets a running write finish", a
   expect((await write).status?.site).toBe("stub");
   await closed;
   await expect(fetch(stub.url)).rejects.toThrow();
+});
+
+test("a call that was on its way when the connection was told to go is answered, not refused", async () => {
+  await using stub = await StubServer.open();
+  const link = await FreezingLink.open(stub.port);
+  const client = http2.connect(`http://127.0.0.1:${link.port}`).on("error", () => {});
+  expect(await writeOver(client)).toBe("0");
+  link.holdAnswers();
+  const closed = stub.server.close(10_000);
+  const answer = writeOver(client); // this client has not heard of the stop
+  await vi.waitUntil(() => stub.site.writes.length === 2, { timeout: 10_000 });
+  link.releaseAnswers();
+  expect(await answer).toBe("0");
+  await closed;
+  client.destroy();
+  link.close();
+});
+
+test("a stop under load: calls are answered or end with UNAVAILABLE, and with nothing else", async () => {
+  await using stub = await StubServer.open();
+  let answered = 0;
+  stub.site.onWrite = async (write) => {
+    await new Promise((resolve) => setImmediate(resolve));
+    return acceptedAck(write);
+  };
+  const client = stub.grpcJs();
+  const codes = new Set<unknown>();
+  const callers = Array.from({ length: 40 }, async () => {
+    for (let refusals = 0; refusals < 5; ) {
+      try {
+        await stub.call(WriteService.method.write, { mutations }, undefined, client);
+        answered += 1;
+      } catch (error) {
+        refusals += 1;
+        codes.add((error as ServiceError).code);
+      }
+    }
+  });
+  await vi.waitUntil(() => answered > 200, { timeout: 10_000 });
+  const closed = stub.server.close(10_000);
+  await Promise.all(callers);
+  await closed;
+  expect([...codes]).toEqual([status.UNAVAILABLE]);
 });
 
 test("what has not finished in the time given is cut", async () => {
@@ -90,9 +135,27 @@ test("a client that freezes is found by a ping, and its calls end", async () => 
   link.close();
 });
 
+/** One write over a connection; answers its gRPC status, or the error that its stream ended with. */
+function writeOver(client: http2.ClientHttp2Session): Promise<unknown> {
+  const headers = { ":method": "POST", ":path": "/opsdb.v1.WriteService/Write" };
+  const call = client.request({ ...headers, "content-type": "application/grpc", te: "trailers" });
+  const { input } = WriteService.method.write;
+  const message = toBinary(input, create(input, { mutations }));
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  call.end(Buffer.concat([prefix, message]));
+  return new Promise((resolve) => {
+    call
+      .on("error", resolve)
+      .on("trailers", (trailers) => resolve(trailers["grpc-status"]))
+      .resume();
+  });
+}
+
 /** Passes bytes between one client and a server until it freezes: then both sides stay connected and hear nothing. */
 class FreezingLink {
   readonly #sockets: net.Socket[] = [];
+  readonly #answers: { near: net.Socket; far: net.Socket }[] = [];
   readonly #server: net.Server;
 
   static async open(to: number): Promise<FreezingLink> {
@@ -106,6 +169,7 @@ class FreezingLink {
       const far = net.connect(to, "127.0.0.1");
       for (const socket of [near, far]) this.#sockets.push(socket.on("error", () => {}));
       near.pipe(far).pipe(near);
+      this.#answers.push({ near, far });
     });
   }
 
@@ -115,6 +179,15 @@ class FreezingLink {
 
   freeze(): void {
     for (const socket of this.#sockets) socket.unpipe().pause();
+  }
+
+  /** What the server says does not arrive until it is released. */
+  holdAnswers(): void {
+    for (const { near, far } of this.#answers) far.unpipe(near).pause();
+  }
+
+  releaseAnswers(): void {
+    for (const { near, far } of this.#answers) far.pipe(near);
   }
 
   close(): void {

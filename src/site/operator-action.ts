@@ -1,8 +1,10 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { Catalog } from "../catalog/catalog.ts";
+import { derivedId } from "../derived-id.ts";
 import { OpsDbError } from "../errors.ts";
+import { OPERATOR_ACTION as TABLE } from "../postgres/rejected-writes.ts";
 import type { TextValue } from "../value.ts";
-import type { Write } from "../write.ts";
+import type { Mutation, Write } from "../write.ts";
 import type { Motive, Resolution } from "./operator.ts";
 
 type ActionKind = "PAUSE_DRAIN" | "RESUME_DRAIN" | "RETRY_WRITE" | "DISCARD_WRITE" | "ACKNOWLEDGE_LOSS";
@@ -19,8 +21,6 @@ export interface OperatorAction extends Motive {
   at: Date;
 }
 
-/** The catalog's key of the table that has the record. */
-const TABLE = "opsdb.operator_action";
 const COLUMNS = ["id", "site", "action", "write_id", "new_write_id", "operator", "reason", "at"];
 
 /** The id of the write that a rejected one is retried as: always the same, so that two retries are one write. */
@@ -65,6 +65,26 @@ export function recordOf(action: OperatorAction): Write {
   };
 }
 
+/**
+ * The write that a rejected one is retried as: its changes, unless main has a record of another decision by then, made there
+ * while the link was away. The first mutation says so: it changes nothing, since the retry's own record comes before it.
+ */
+export function retryOf(rejected: Write, retry: OperatorAction & { newWriteId: string }): Write {
+  const [record] = recordOf(retry).mutations;
+  const guard: Mutation = {
+    ...(record as Mutation),
+    operation: "upsert",
+    setColumns: [],
+    preconditions: [{ kind: "columns_equal", columns: ["action"], values: ["RETRY_WRITE"] }],
+  };
+  return {
+    writeId: retry.newWriteId,
+    payloadHash: rejected.payloadHash,
+    mutations: [guard, ...rejected.mutations],
+    idUnchecked: true, // main may have retried it meanwhile, under the same id
+  };
+}
+
 /** The action that a write puts on record. */
 export function recordedAction({ mutations: [record] }: Write): OperatorAction | undefined {
   return record?.table === TABLE ? parseAction(record.values) : undefined;
@@ -101,13 +121,4 @@ export function requireRecord(catalog: Catalog): void {
     `there is no table ${TABLE} to put the action on record: run "opsdb migrate" for the main database`,
     { metadata: { table: TABLE } },
   );
-}
-
-/** UUID version 8 of the SHA-256 of its purpose and the write's id. */
-function derivedId(purpose: string, writeId: string): string {
-  const bytes = createHash("sha256").update(`opsdb ${purpose} ${writeId}`).digest().subarray(0, 16);
-  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
-  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  const hex = bytes.toString("hex");
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }

@@ -13,6 +13,15 @@ export function notRejected(writeId: string, state: WriteState): OpsDbError {
   });
 }
 
+/** The id is another content's; what was rejected is known by an id of its own. */
+export function belongsToOther(writeId: string, rejectedAs: string): OpsDbError {
+  return new OpsDbError(
+    "NOT_REJECTED",
+    `write id ${writeId} belongs to other content; what was rejected is write ${rejectedAs}`,
+    { field: "write_id", metadata: { write_id: writeId, rejected_as: rejectedAs } },
+  );
+}
+
 export function alreadyResolved(writeId: string, resolution: Resolution): OpsDbError {
   const { operator, reason, at } = resolution;
   const what = resolution.kind === "retried" ? `retried as ${resolution.newWriteId}` : "discarded";

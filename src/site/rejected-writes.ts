@@ -1,5 +1,6 @@
 import type pg from "pg";
 import type { BufferedWrites } from "../buffer/buffered-writes.ts";
+import { rejectedId } from "../buffer/settle.ts";
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import { Deadline } from "../lib/abort.ts";
 import { START } from "../position.ts";
@@ -95,8 +96,11 @@ export class RejectedWrites {
     if (!memory) return [];
     return memory.writes
       .after(START)
-      .filter(({ state, duplicateOf }) => state === "REJECTED" && duplicateOf === undefined)
-      .map((entry) => ({ status: memory.statusOf(entry), mutations: entry.write.mutations }));
+      .filter((entry) => entry.state === "REJECTED" && memory.writes.byId(rejectedId(entry)) === entry)
+      .map((entry) => ({
+        status: { ...memory.statusOf(entry), writeId: rejectedId(entry) },
+        mutations: entry.write.mutations,
+      }));
   }
 
   async #withResolutions(writes: readonly RejectedWrite[]): Promise<Candidate[]> {

@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
-import { settle } from "../buffer/settle.ts";
+import { rejectedId, settle } from "../buffer/settle.ts";
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import { columnOf } from "../catalog/catalog.ts";
 import type { CatalogKeeper } from "../catalog/catalog-keeper.ts";
@@ -31,8 +31,9 @@ import {
   recordOf,
   requireRecord,
   retryId,
+  retryOf,
 } from "./operator-action.ts";
-import { alreadyResolved, notRejected, writeNotFound } from "./operator-errors.ts";
+import { alreadyResolved, belongsToOther, notRejected, writeNotFound } from "./operator-errors.ts";
 import type { RejectedWrites } from "./rejected-writes.ts";
 
 export interface SecondaryOperatorOptions {
@@ -115,14 +116,14 @@ export class SecondaryOperator implements Operator {
 
     const { refusal } = buffer;
     if (refusal) throw refusal;
-    const write = { ...original, writeId: newWriteId };
+    const action = newAction(site, motive, { action: "RETRY_WRITE", writeId, newWriteId });
+    const write = retryOf(original, { ...action, newWriteId });
     const refused = await this.#check(write).catch((error: unknown) => ({ error }));
     // What another server has stored meanwhile is in the merged view that this one was checked against.
     const known = await this.#statusOfKnown(newWriteId);
     if (known) return { status: known, duplicate: true };
     if (refused) throw refused.error;
-    const resolution =
-      standing ?? (await this.#resolve(newAction(site, motive, { action: "RETRY_WRITE", writeId, newWriteId })));
+    const resolution = standing ?? (await this.#resolve(action));
     if (resolution.kind === "discarded") throw alreadyResolved(writeId, resolution);
     // On record now: what could still refuse it is nothing that was known a moment ago.
     const { entry, duplicate } = await this.#append(write);
@@ -154,11 +155,11 @@ export class SecondaryOperator implements Operator {
     requireRecord(catalog.get());
     const complete = await readBuffer();
     const entry = buffer.writes.byId(writeId);
-    if (entry?.state === "REJECTED") return entry.write;
-    const found = await rejected.find(writeId);
+    const found = entry?.state === "REJECTED" ? undefined : await rejected.find(writeId);
     if (entry) {
       // Another process may have heard of the rejection before; the ledger has it for all.
       if (found?.ledger.rejection) settle(buffer.writes, entry, found.ledger);
+      if (isRejected(entry) && rejectedId(entry) !== writeId) throw belongsToOther(writeId, rejectedId(entry));
       if (isRejected(entry)) return entry.write;
       throw notRejected(writeId, entry.state);
     }

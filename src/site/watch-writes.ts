@@ -1,4 +1,5 @@
 import type { BufferedWrites } from "../buffer/buffered-writes.ts";
+import { rejectedId } from "../buffer/settle.ts";
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import { OpsDbError } from "../errors.ts";
 import type { Latest } from "../lib/latest.ts";
@@ -36,7 +37,7 @@ export async function* watchWrites(watched: WatchedWrites, options: WatchWritesO
       if (!isFar(entry, report)) break;
       position = entry.position;
       // A repeated append is no write of its own.
-      if (entry.duplicateOf !== undefined || (rejectedOnly && entry.state !== "REJECTED")) continue;
+      if (isRepetition(writes, entry) || (rejectedOnly && entry.state !== "REJECTED")) continue;
       yield statusOf(entry);
     }
     if (position === page.at(-1)?.position) continue;
@@ -47,6 +48,11 @@ export async function* watchWrites(watched: WatchedWrites, options: WatchWritesO
 
 function isFar({ state }: BufferedWrite, report: WatchWritesOptions["report"]): boolean {
   return state === "REJECTED" || state === "REPLICATED" || (report === "APPLIED" && state === "APPLIED");
+}
+
+/** Of what comes with an id that belongs to other content, the first of each content is a write, and rejected. */
+function isRepetition(writes: BufferedWrites, entry: BufferedWrite): boolean {
+  return entry.duplicateOf !== undefined && writes.byId(rejectedId(entry)) !== entry;
 }
 
 /**

@@ -46,14 +46,16 @@ export const faults: Readonly<Record<string, Fault>> = {
   "answers to COMMIT lost": {
     parts: ["commit answer"],
     begin: async ({ link }) => {
-      let on = true;
-      const dropNext = async (): Promise<void> => {
-        while (on) await link.dropNextCommitAnswer();
+      const over = new AbortController();
+      const dropAll = async (): Promise<void> => {
+        while (!over.signal.aborted) await link.dropNextCommitAnswer(over.signal);
       };
-      void dropNext();
+      const dropping = dropAll().catch((error: unknown) => {
+        if (!over.signal.aborted) throw error;
+      });
       return async () => {
-        on = false;
-        link.keepCommitAnswers();
+        over.abort();
+        await dropping;
       };
     },
   },

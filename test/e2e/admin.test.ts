@@ -247,6 +247,55 @@ test("of a retry and a discard at once through two servers one decides, and the 
   }
 });
 
+test("G2: a write that main discards while its site is cut off and retries it stays discarded: the retry is rejected and says by whom", async () => {
+  const { rejected, id } = await poison();
+  await using _index = await withoutIndex();
+  await using healed = outage(async () => sites.link.heal());
+  sites.link.cut();
+  const { status } = await site.admin.retryWrite({ ...anna, writeId: rejected });
+  expect(status?.state).toBe(WriteState.ACCEPTED);
+  await main.admin.discardWrite({ ...ben, writeId: rejected });
+  await healed.over();
+  expect((await site.follow(status?.writeId)).at(-1)).toBe(WriteState.REJECTED);
+  await made(site, { wait: true });
+  expect(await effects([id])).toEqual([]);
+  expect(await actionsOn(rejected)).toMatchObject([{ action: "DISCARD_WRITE", ...ben, site: "cologne" }]);
+  // It is not shown as made any more, and it cannot be retried in its turn, at neither site.
+  expect((await site.query("readings", { where: equals("id", integer(id)) })).rows).toEqual([]);
+  for (const each of [site, main]) {
+    const [listed] = (await unresolved(each)).filter((write) => write.status?.writeId === status?.writeId);
+    expect(listed?.status?.rejection).toMatchObject({
+      reason: "ALREADY_RESOLVED",
+      message: expect.stringMatching(
+        new RegExp(`^write ${rejected} was discarded at site cologne by ben on \\d{4}-.*Z: a test row$`),
+      ),
+    });
+  }
+  const retryId = status?.writeId ?? "";
+  expect(await refusal(main.admin.retryWrite({ ...anna, writeId: retryId }))).toMatchObject({
+    reason: "ALREADY_RESOLVED",
+    field: "write_id",
+  });
+  const again = await site.admin.retryWrite({ ...anna, writeId: retryId });
+  expect((await site.follow(again.status?.writeId)).at(-1)).toBe(WriteState.REJECTED);
+  await main.admin.discardWrite({ ...ben, writeId: again.status?.writeId ?? "" });
+  expect(await effects([id])).toEqual([]);
+});
+
+test("G2: a write that main retries while its site is cut off and retries it too takes effect once", async () => {
+  const { rejected, id } = await poison();
+  await using _index = await withoutIndex();
+  await using healed = outage(async () => sites.link.heal());
+  sites.link.cut();
+  const here = await site.admin.retryWrite({ ...anna, writeId: rejected });
+  const there = await main.admin.retryWrite({ ...ben, writeId: rejected });
+  expect(there.status?.writeId).toBe(here.status?.writeId);
+  await healed.over();
+  expect((await site.follow(here.status?.writeId)).at(-1)).toBe(WriteState.REPLICATED);
+  expect(await effects([id])).toEqual([id]);
+  expect(await actionsOn(rejected)).toMatchObject([{ action: "RETRY_WRITE", ...ben, site: "cologne" }]);
+});
+
 test("every action is on record on main in order, also those made while main was away", async () => {
   const { rejected } = await poison();
   const before = await recorded();

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 import { armFailpoints, type Failpoint } from "../../src/lib/failpoint.ts";
 import { formatPosition } from "../../src/position.ts";
 import { Lease } from "../../src/processor/lease.ts";
+import { contentId } from "../../src/reused-id.ts";
 import type { Write } from "../../src/write.ts";
 import { addressOf, type Drain, openDrain, readCatalog, writeOf } from "../support/drain.ts";
 import { eventually } from "../support/eventually.ts";
@@ -231,6 +232,65 @@ test("G2: an id that the ledger has with other content, or rejected, is not repo
   expect(await database.onPrimary("select n from log")).toEqual([{ n: 3 }]);
 });
 
+test("G2: a second content of a write id is rejected by an id of its own, once, with what it wanted, wherever the first one is", async () => {
+  const first = writeOf(insert(1));
+  const second = { ...writeOf(insert(2)), writeId: first.writeId };
+  const elsewhere = writeOf(insert(3));
+  await database.onPrimary(
+    "insert into opsdb.ledger (write_id, site, payload_hash, outcome) values ($1, 'elsewhere', '\\x00', 'APPLIED')",
+    [elsewhere.writeId],
+  );
+  /** A repetition of what the ledger has, behind the other content. */
+  const repeated = { ...writeOf(insert(6)), writeId: elsewhere.writeId, payloadHash: Buffer.from([0]) };
+  await append([first, writeOf(insert(4)), second, elsewhere, second, first, elsewhere, repeated, writeOf(insert(5))]);
+  drain.start();
+  await drained();
+  expect(await database.onPrimary("select n from log order by n")).toEqual([{ n: 1 }, { n: 4 }, { n: 5 }]);
+  const rejected = await database.onPrimary(
+    "select write_id, position, payload_hash as hash, error, payload from opsdb.ledger where outcome = 'REJECTED' order by position",
+  );
+  const entries = drain.buffer.writes.after(0n);
+  expect(rejected).toEqual(
+    [second, elsewhere].map((write, i) => ({
+      write_id: contentId(write),
+      position: formatPosition(entries[i + 2]?.position ?? 0n),
+      hash: Buffer.from(write.payloadHash),
+      error: {
+        reason: "WRITE_ID_REUSED",
+        message: `write id ${write.writeId} was used before with other content; this content is rejected as write ${contentId(write)}`,
+        writeId: write.writeId,
+      },
+      payload: write.mutations,
+    })),
+  );
+  // In memory it is what is in the ledger.
+  expect(entries.map(({ state }) => state)).toEqual([
+    ...["APPLIED", "APPLIED", "REJECTED", "REJECTED"],
+    ...["REJECTED", "APPLIED", "REJECTED", "APPLIED", "APPLIED"],
+  ]);
+  expect(entries[2]?.rejection).toEqual(rejected[0]?.error);
+  expect(entries[3]?.rejection).toEqual(rejected[1]?.error);
+  expect(drain.buffer.writes.byId(first.writeId)?.position).toBe(entries[0]?.position);
+  expect(drain.buffer.writes.byId(contentId(second))?.position).toBe(entries[2]?.position);
+  expect(drain.processor.status.rejectedWrites).toBe(2);
+
+  // Decided anew after a failover, it is the same.
+  await database.onPrimary("delete from log where n <> 1");
+  await database.onPrimary("delete from opsdb.ledger where write_id <> all($1)", [[first.writeId, elsewhere.writeId]]);
+  await database.onPrimary("update opsdb.cursor set position = $1", [formatPosition(entries[0]?.position ?? 0n)]);
+  await database.onPrimary(
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'opsdb-processor%' and datname = current_database()",
+  );
+  await eventually(
+    () => database.onPrimary("select n from log order by n"),
+    (rows) => rows.length === 3,
+    { timeoutMs: 10_000, what: "that the lost writes are applied again" },
+  );
+  expect(
+    await database.onPrimary("select write_id from opsdb.ledger where outcome = 'REJECTED' order by position"),
+  ).toEqual(rejected.map(({ write_id }) => ({ write_id })));
+});
+
 test("G2 G3 G9: of a thousand writes every second is refused, and they take few transactions", async () => {
   const { site, redisUrl, primaryUrl } = database;
   await using other = await openDrain({
@@ -329,7 +389,7 @@ test.each(["40001", "40P01", "55P03", "57014", "42501", "53200"])(
   async (sqlstate) => {
     await database.onPrimary("create sequence tries"); // is not rolled back
     await logTrigger(
-      `if current_query() ~ 'decide_write' and nextval('tries') = 1 then raise exception using errcode = '${sqlstate}'; end if`,
+      `if current_query() ~ 'decide_entry' and nextval('tries') = 1 then raise exception using errcode = '${sqlstate}'; end if`,
     );
     await append([writeOf(insert(-1, "public.other")), writeOf(insert(1)), writeOf(insert(2))]);
     drain.start();
@@ -363,16 +423,16 @@ test("G9: a value that main cannot even read is rejected, and the writes around 
 });
 
 test("G9: a main database that lacks the function which decides holds the drain up, and nothing is rejected", async () => {
-  await database.onPrimary("alter function opsdb.decide_write rename to gone");
+  await database.onPrimary("alter function opsdb.decide_entry rename to gone");
   await append([writeOf(insert(-1, "public.other")), writeOf(insert(1))]);
   drain.start();
   await eventually(
     () => drain.processor.status.state,
-    ({ state, reason }) => state === "RETRYING" && reason.includes("decide_write"),
+    ({ state, reason }) => state === "RETRYING" && reason.includes("decide_entry"),
     { timeoutMs: 10_000, what: "that the reason is named" },
   );
   expect(await ledger()).toEqual([]);
-  await database.onPrimary("alter function opsdb.gone rename to decide_write");
+  await database.onPrimary("alter function opsdb.gone rename to decide_entry");
   await drained();
   expect((await ledger()).map(({ reason }) => reason)).toEqual(["CHECK_VIOLATION", null]);
 });

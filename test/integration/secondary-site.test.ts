@@ -3,7 +3,18 @@ import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Site } from "../../src/site/site.ts";
 import { eventually } from "../support/eventually.ts";
-import { home, mutation, openSite, type RunningSite, read, request, values, write } from "../support/sites.ts";
+import { Link } from "../support/link.ts";
+import {
+  home,
+  mutation,
+  openSite,
+  type RunningSite,
+  read,
+  request,
+  type SiteAddresses,
+  values,
+  write,
+} from "../support/sites.ts";
 import { createDatabase, type TestDatabase } from "../support/test-database.ts";
 import { wholeTable } from "../support/whole-table.ts";
 
@@ -17,12 +28,7 @@ beforeEach(async () => {
     "create table log (n int primary key, v text, w numeric(6,2) default 1.5, x timestamptz default now())",
   );
   await database.caughtUp();
-  running = await openSite("secondary", {
-    site: database.site,
-    mainUrl: database.primaryUrl,
-    localUrl: database.standbyUrl,
-    redisUrl: database.redisUrl,
-  });
+  running = await openSite("secondary", addresses());
   site = running.site;
 });
 
@@ -30,6 +36,15 @@ afterEach(async () => {
   await running[Symbol.asyncDispose]();
   await database[Symbol.asyncDispose]();
 });
+
+function addresses(): SiteAddresses {
+  return {
+    site: database.site,
+    mainUrl: database.primaryUrl,
+    localUrl: database.standbyUrl,
+    redisUrl: database.redisUrl,
+  };
+}
 
 const insert = (n: number, v = `value ${n}`) => request(mutation("insert", "log", { set: { n: `${n}`, v } }));
 const update = (n: number, v: string) => request(mutation("update", "log", { key: { n: `${n}` }, set: { v } }));
@@ -242,4 +257,39 @@ test("a caller that goes away in the middle of a read or a wait leaves nothing b
     await reading.catch((error: unknown) => expect(error).toMatchObject({ message: "the caller is gone" }));
   }
   expect((await read(site, { table: "log", columns: ["n"] })).rows).toEqual([["1"]]);
+});
+
+test("G5: what another process of the site has just acknowledged counts, also where this process has not heard of it yet: no row is missing that is there, none is in the way that is gone", async () => {
+  await using slowly = new Link({ roundTripMs: 60 });
+  const { hostname, port } = new URL(database.redisUrl);
+  const { host, port: slowPort } = await slowly.forward({ host: hostname, port: Number(port) });
+  await using late = await openSite("secondary", { ...addresses(), redisUrl: `redis://${host}:${slowPort}` });
+  await database.pauseReplay();
+  for (let n = 0; n < 5; n++) {
+    await write(site, insert(n));
+    await write(late.site, update(n, "by the other"));
+    await write(site, remove(n));
+    await write(late.site, insert(n, "again"));
+  }
+  expect(await rows()).toEqual([0, 1, 2, 3, 4].map((n) => [`${n}`, "again"]));
+  // What is wrong is refused all the same.
+  await expect(write(late.site, insert(1))).rejects.toMatchObject({ reason: "ROW_EXISTS" });
+  await expect(write(late.site, update(9, "x"))).rejects.toMatchObject({ reason: "ROW_NOT_FOUND" });
+});
+
+test("G8: what main has lost since its proof is not trimmed: main is asked before", async () => {
+  await running[Symbol.asyncDispose]();
+  // Nothing else looks at main for as long as the test takes.
+  running = await openSite("secondary", addresses(), { BUFFER_RETENTION: "2", STATUS_POLL_MS: "60000" });
+  site = running.site;
+  const ack = await write(site, insert(1));
+  await home(site, ack);
+  await database.pauseReplay();
+  await database.onPrimary("update opsdb.cursor set position = '0-0' where site = $1", [database.site]);
+  await eventually(
+    () => site.getWrite(ack.status.writeId),
+    ({ state }) => state === "ACCEPTED",
+    { what: "that the write is open again" },
+  );
+  expect(site.status.value.buffer?.retainedWrites).toBe(1);
 });

@@ -88,14 +88,20 @@ export class OwnSite implements AsyncDisposable {
     return toJson(ReplicationStatusSchema, await caller.statusUntil(satisfies)) as unknown as StatusJson;
   }
 
-  /** Resolves when every server says that nothing is on its way any more. */
+  /** Resolves when every server says that nothing is on its way any more; fails where it stands still on the way there. */
   async drained(): Promise<void> {
-    // While a server still reads the stream it knows of nothing that is on its way.
-    for (const caller of this.callers)
-      await caller.statusUntil(
-        ({ buffer }) =>
-          buffer?.connection?.state === PartState.RUNNING && buffer.pendingWrites === 0n && buffer.overlayWrites === 0n,
-      );
+    for (const caller of this.callers) {
+      let left = Infinity;
+      while (left > 0) {
+        const before = left;
+        // While a server still reads the stream it knows of nothing that is on its way.
+        await caller.statusUntil(({ buffer }) => {
+          if (buffer?.connection?.state !== PartState.RUNNING) return false;
+          left = Number(buffer.pendingWrites + buffer.overlayWrites);
+          return left === 0 || left < before;
+        });
+      }
+    }
   }
 
   /** One value of a server's metrics; undefined where it has no such line. */

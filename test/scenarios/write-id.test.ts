@@ -2,9 +2,10 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import type { WriteResponse } from "../../gen/ts/opsdb/v1/write_pb.ts";
 import { WriteState } from "../../gen/ts/opsdb/v1/write_pb.ts";
-import { parsePosition } from "../../src/position.ts";
 import { refusal, SiteCaller } from "../e2e/site-caller.ts";
 import type { ApiServer } from "../support/api-server.ts";
+import { eventually } from "../support/eventually.ts";
+import { sql } from "../support/sql.ts";
 import { startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { drained, effectsOf, noteEffects, sample } from "./noted-samples.ts";
 
@@ -72,8 +73,12 @@ test("G2: one write id from ten clients at once through two servers, repeated at
   await repeat(first);
   await sites.standby.pauseReplay();
   sites.link.heal();
-  const position = parsePosition(first.status?.position ?? "");
-  await site.statusUntil(({ processor }) => parsePosition(processor?.appliedPosition || "0-0") >= position);
+  // Main is asked: which of the servers drains, and so knows of it before the replica does, is open.
+  await eventually(
+    () => sql(sites.urls.main, "select from opsdb.ledger where write_id = $1", [writeId]),
+    (rows) => rows.length === 1,
+    { timeoutMs: 20_000, what: "that main has applied the write" },
+  );
   await repeat(first);
   await sites.standby.resumeReplay();
   await Promise.all([site.home(writeId), through.home(writeId)]);

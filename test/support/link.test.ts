@@ -156,3 +156,12 @@ test("the answer to one COMMIT is lost, and its connection reset", async () => {
   await roundTrip(again, "C\0\0\0\x0bCOMMIT\0");
   again.destroy();
 });
+
+test("where no COMMIT is answered in time, the wait for one to be lost fails, and the next answer passes", async () => {
+  await using target = await echo();
+  await using link = new Link();
+  await expect(link.dropNextCommitAnswer(AbortSignal.timeout(20))).rejects.toThrow("no COMMIT");
+  const socket = await dial(await link.forward(target));
+  await roundTrip(socket, "C\0\0\0\x0bCOMMIT\0");
+  socket.destroy();
+});

@@ -17,6 +17,9 @@ export interface LinkStatus {
   connections: number;
 }
 
+/** A COMMIT that is to be lost comes by then, milliseconds. */
+const DROP_WITHIN_MS = 30_000;
+
 /**
  * The link between a secondary site and the main site, as a TCP proxy: everything that crosses it is late by half of
  * the round trip in each direction, in order and without a limit on throughput, and it can be cut.
@@ -96,17 +99,24 @@ export class Link implements AsyncDisposable {
 
   /**
    * The next time that the main database answers COMMIT, on any connection: the answer is lost and the connection
-   * reset. Resolves when that has happened.
+   * reset. Resolves when that has happened; rejects with the signal, and then answers pass again.
    */
-  dropNextCommitAnswer(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#onCommitDropped = resolve;
+  dropNextCommitAnswer(signal = AbortSignal.timeout(DROP_WITHIN_MS)): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => {
+        this.#onCommitDropped = undefined;
+        reject(new Error("main has answered no COMMIT that could be lost", { cause: signal.reason }));
+      };
+      if (signal.aborted) {
+        giveUp();
+        return;
+      }
+      signal.addEventListener("abort", giveUp, { once: true });
+      this.#onCommitDropped = () => {
+        signal.removeEventListener("abort", giveUp);
+        resolve();
+      };
     });
-  }
-
-  /** Answers to COMMIT pass again; the promise of one that was to be lost stays open. */
-  keepCommitAnswers(): void {
-    this.#onCommitDropped = undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

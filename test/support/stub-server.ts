@@ -63,18 +63,19 @@ export class StubServer implements AsyncDisposable {
     method: M,
     request: MessageInitShape<M["input"]>,
     deadlineMs?: number,
+    client?: Client,
   ): Promise<MessageShape<M["output"]>> {
     const bytes = Buffer.from(toBinary(method.input, create(method.input, request)));
-    const answer = await this.callBytes(`/${method.parent.typeName}/${method.name}`, bytes, deadlineMs);
+    const answer = await this.callBytes(`/${method.parent.typeName}/${method.name}`, bytes, deadlineMs, client);
     return fromBinary(method.output, answer) as MessageShape<M["output"]>;
   }
 
   /** The same with bytes that may be anything. */
-  async callBytes(path: string, bytes: Buffer, deadlineMs?: number): Promise<Buffer> {
+  async callBytes(path: string, bytes: Buffer, deadlineMs?: number, client = this.grpcJs()): Promise<Buffer> {
     const same = (buffer: Buffer): Buffer => buffer;
     const options = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
     return new Promise((resolve, reject) => {
-      this.grpcJs().makeUnaryRequest(path, same, same, bytes, options, (error, answer) => {
+      client.makeUnaryRequest(path, same, same, bytes, options, (error, answer) => {
         if (error) reject(error);
         else resolve(answer as Buffer);
       });

@@ -1,0 +1,91 @@
+import type pg from "pg";
+import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
+import type { CatalogKeeper } from "../catalog/catalog-keeper.ts";
+import { Deadline } from "../lib/abort.ts";
+import { type ReadFacts, TableReader } from "../query/read-table.ts";
+import type { QueryPart, TableQuery } from "../query/table-query.ts";
+import type { LsnTracker } from "../replication/lsn-tracker.ts";
+import type { MainWatch } from "../replication/main-watch.ts";
+import { decodeToken } from "../token.ts";
+import { checkSystem, waitForPosition, waitForTokenLsn, withinDeadline } from "./freshness.ts";
+import { readBuffer } from "./read-buffer.ts";
+import { secondaryToken } from "./secondary-token.ts";
+import type { QueryOptions } from "./site.ts";
+
+export interface MergedReaderOptions {
+  site: string;
+  buffer: RedisWriteBuffer;
+  catalog: CatalogKeeper;
+  tracker: LsnTracker;
+  mainWatch: MainWatch;
+  local: pg.Pool;
+  main: pg.Pool;
+  /** Time between looks for a position that a token asks for, milliseconds. */
+  pollMs: number;
+}
+
+/** A secondary site's reads: of its replica with what is still on its way, of the replica alone, or of main. */
+export class MergedReader {
+  readonly #options: MergedReaderOptions;
+  readonly #merged: TableReader;
+  readonly #plain: TableReader;
+
+  constructor(options: MergedReaderOptions) {
+    this.#options = options;
+    const { site, buffer } = options;
+    this.#merged = new TableReader({ site, pending: buffer.writes });
+    this.#plain = new TableReader({ site });
+  }
+
+  /** fresh enough? -> buffer to its tail -> snapshot -> overlay -> PostgreSQL evaluates. */
+  async *query(query: TableQuery, options: QueryOptions): AsyncGenerator<QueryPart> {
+    const { site, buffer, catalog: keeper, tracker, mainWatch, local, main } = this.#options;
+    const started = performance.now();
+    const { signal, timeoutMs } = options;
+    const catalog = await keeper.using(signal, (known) => {
+      known.table(query.table, "table");
+      return known;
+    });
+    using deadline = new Deadline(timeoutMs);
+    const waiting = AbortSignal.any([signal, deadline.signal]);
+    if (query.token.length > 0) await withinDeadline(timeoutMs, signal, (fresh) => this.#fresh(query, fresh));
+    // Last, so that the reader begins with what it says.
+    const bufferRead = query.consistency === "merged" ? await readBuffer(buffer, waiting) : true;
+    const atMain = query.consistency === "main";
+    const reader = query.consistency === "merged" ? this.#merged : this.#plain;
+    const before = tracker.state.value;
+    const timelineNow = (): number | undefined => (atMain ? mainWatch.status.timeline : before?.timeline);
+    yield* reader.read(catalog, query, {
+      pool: atMain ? main : local,
+      unavailable: atMain ? "MAIN_UNAVAILABLE" : "LOCAL_UNAVAILABLE",
+      timeoutMs: timeoutMs - (performance.now() - started),
+      signal,
+      header: ({ columns, related, pendingWrites, position, lsnAfter }: ReadFacts) => ({
+        kind: "header",
+        header: {
+          columns,
+          related,
+          consistency: query.consistency,
+          lsn: atMain ? lsnAfter : (before?.lsn ?? 0n),
+          timeline: timelineNow() ?? 0,
+          pendingWrites,
+          token: secondaryToken(site, tracker, position, { lsn: lsnAfter, timeline: timelineNow() }),
+          replicaAgeMs: atMain ? undefined : before?.replayAgeMs,
+          bufferUnreachable: !bufferRead,
+        },
+      }),
+    });
+  }
+
+  async #fresh(query: TableQuery, signal: AbortSignal): Promise<void> {
+    const { site, tracker, local, main, pollMs } = this.#options;
+    const token = decodeToken(query.token);
+    checkSystem(token, tracker.state.value?.systemIdentifier ?? "");
+    const atMain = query.consistency === "main";
+    const merged = query.consistency === "merged" && token.site === site;
+    // The overlay shows every write of this site that the replica does not; another site's must have come home.
+    if (token.position !== undefined && !merged)
+      await waitForPosition(atMain ? main : local, token.site, token.position, pollMs, signal);
+    if (token.lsn !== undefined && !atMain) await waitForTokenLsn(tracker, token, signal);
+  }
+}

@@ -1,0 +1,355 @@
+import { Redis } from "ioredis";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { encodeWrite } from "../../src/buffer/entry-codec.ts";
+import { RedisWriteBuffer, type RedisWriteBufferOptions } from "../../src/buffer/redis-write-buffer.ts";
+import { createLogger } from "../../src/lib/logger.ts";
+import { formatPosition, type Position } from "../../src/position.ts";
+import { temporaryDirectory } from "../scenarios/own-site.ts";
+import { writeOf } from "../support/drain.ts";
+import { eventually } from "../support/eventually.ts";
+import { Link } from "../support/link.ts";
+import { copyRedisFiles, type RedisServer, removeRedisFiles } from "../support/redis-server.ts";
+import { startRedisServer } from "../support/services.ts";
+
+vi.setConfig({ testTimeout: 90_000 });
+
+const site = "buffer";
+const stream = `opsdb:{${site}}:writes`;
+
+let redis: RedisServer;
+let running: AsyncDisposableStack;
+const ends = new WeakMap<RedisWriteBuffer, () => Promise<void>>();
+
+beforeEach(async () => {
+  running = new AsyncDisposableStack();
+  redis = running.use(await startRedisServer());
+});
+
+afterEach(async () => {
+  await running.disposeAsync();
+});
+
+/** The buffer of one process of the site, as soon as it accepts writes. */
+async function open(options: Partial<RedisWriteBufferOptions> = {}): Promise<RedisWriteBuffer> {
+  const logger = createLogger({ level: "silent" });
+  const limits = { maxWrites: 1_000_000, maxBytes: 2 ** 31 };
+  const buffer = new RedisWriteBuffer(
+    { url: redis.url, site, timeoutMs: 5_000, ...limits, allowUnsafe: false, logger, ...options },
+    () => {},
+  );
+  const stop = new AbortController();
+  const run = buffer.run(stop.signal, async () => await Promise.resolve(0n));
+  const close = async (): Promise<void> => {
+    stop.abort(new Error("its process ends"));
+    await run;
+    await buffer[Symbol.asyncDispose]();
+  };
+  running.defer(close);
+  ends.set(buffer, close);
+  await buffer.accepting.until((accepting) => accepting, AbortSignal.timeout(40_000));
+  return buffer;
+}
+
+/** Its process ends. */
+async function end(buffer: RedisWriteBuffer): Promise<void> {
+  await ends.get(buffer)?.();
+}
+
+async function opened(options: Partial<RedisWriteBufferOptions> = {}): Promise<RedisWriteBuffer> {
+  const buffer = await open(options);
+  await ready(buffer);
+  return buffer;
+}
+
+async function ready(buffer: RedisWriteBuffer): Promise<void> {
+  await buffer.accepting.until((accepting) => accepting, AbortSignal.timeout(40_000));
+  await buffer.complete.until((complete) => complete, AbortSignal.timeout(40_000));
+}
+
+const insert = (n: number) =>
+  writeOf({ table: "public.log", operation: "insert", key: [`${n}`], columns: ["n"], values: [`${n}`] });
+
+async function append(buffer: RedisWriteBuffer, count: number): Promise<Position[]> {
+  const positions: Position[] = [];
+  for (let n = 0; n < count; n++) positions.push((await buffer.append(insert(n))).position);
+  return positions;
+}
+
+/** The tracker of its process has seen them on the replica, and they are trimmed. */
+async function trim(buffer: RedisWriteBuffer, to: Position | undefined): Promise<void> {
+  buffer.writes.prove(to ?? 0n);
+  await buffer.trim(to ?? 0n);
+}
+
+/** Commands past the service. */
+async function command<T>(run: (client: Redis) => Promise<T>): Promise<T> {
+  const client = new Redis(redis.url, { lazyConnect: true, retryStrategy: () => null, enableAutoPipelining: true });
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    return await run(client);
+  } finally {
+    client.disconnect();
+  }
+}
+
+async function stored(): Promise<string[]> {
+  return await command(async (client) => (await client.xrange(stream, "-", "+")).map(([id]) => id));
+}
+
+/** Puts so many writes into the stream. */
+async function fill(count: number): Promise<void> {
+  await command(async (client) => {
+    for (let done = 0; done < count; done += 5_000)
+      await Promise.all(
+        Array.from({ length: Math.min(5_000, count - done) }, (_, i) => {
+          const write = insert(done + i);
+          return client.xadd(stream, "*", "i", write.writeId, "w", encodeWrite(write));
+        }),
+      );
+  });
+}
+
+function files(): string {
+  if (redis.directory === undefined) throw new Error("the files of a Redis in a container cannot be reached");
+  return redis.directory;
+}
+
+/** A link of its own, for one process. */
+async function link(roundTripMs = 0): Promise<{ through: Link; url: string }> {
+  const through = running.use(new Link({ roundTripMs }));
+  const { host, port } = await through.forward(redis);
+  return { through, url: `redis://${host}:${port}` };
+}
+
+test("G1: what another process trimmed while this one was away is no loss, also after a restart of Redis: no alarm, and nothing is written again", async () => {
+  const drainer = await opened();
+  const { through, url } = await link();
+  const away = await opened({ url });
+  const positions = await append(drainer, 5);
+  expect(await away.catchUp(AbortSignal.timeout(5_000))).toBe(true);
+  through.cut();
+  await away.accepting.until((accepting) => !accepting, AbortSignal.timeout(10_000));
+  await trim(drainer, positions[2]);
+  await redis.kill();
+  await redis.start();
+  through.heal();
+  await Promise.all([drainer, away].map(ready));
+
+  expect([drainer.loss, away.loss]).toEqual([undefined, undefined]);
+  expect(await stored()).toEqual(positions.slice(3).map(formatPosition));
+  // It has no proof of its own yet, so they stay where reads find them.
+  expect(away.writes.unproven).toBe(5);
+  await trim(away, positions[4]);
+  expect(away.writes.size).toBe(0);
+});
+
+test("G1: also where everything was trimmed, and where this process had not read all of it", async () => {
+  const drainer = await opened();
+  const { through, url } = await link();
+  const away = await opened({ url });
+  const read = await append(drainer, 2);
+  expect(await away.catchUp(AbortSignal.timeout(5_000))).toBe(true);
+  through.cut();
+  await away.accepting.until((accepting) => !accepting, AbortSignal.timeout(10_000));
+  const missed = await append(drainer, 2);
+  await trim(drainer, missed.at(-1));
+  through.heal();
+  await ready(away);
+
+  expect([away.loss, await stored()]).toEqual([undefined, []]);
+  expect(away.writes.after(0n).map(({ position }) => position)).toEqual(read);
+  // Of these it will never know: a snapshot before them cannot be completed from its memory.
+  expect(away.writes.forgottenTo).toBe(missed.at(-1));
+});
+
+test("G2: what was appended while the stream was still being read, and was trimmed by another process since, is not appended again", async () => {
+  await fill(20_000);
+  const drainer = await opened();
+  const { through, url } = await link(40);
+  const loading = await open({ url });
+  const { position } = await loading.append(insert(-1));
+  expect(loading.complete.value).toBe(false);
+  through.cut();
+  await loading.accepting.until((accepting) => !accepting, AbortSignal.timeout(10_000));
+  expect(await drainer.catchUp(AbortSignal.timeout(5_000))).toBe(true);
+  await trim(drainer, position);
+  through.heal();
+  await ready(loading);
+  expect([await stored(), loading.loss]).toEqual([[], undefined]);
+});
+
+test("a process that begins knows how far the stream was trimmed before", async () => {
+  const drainer = await opened();
+  const positions = await append(drainer, 5);
+  await trim(drainer, positions[2]);
+  await redis.kill();
+  await redis.start();
+  const late = await opened();
+  expect([late.writes.forgottenTo, late.writes.size]).toEqual([positions[2], 2]);
+});
+
+test("G1: an older copy of Redis has an older mark: what was trimmed since is not missed, what is missing is written again", async () => {
+  const drainer = await opened();
+  const other = await opened();
+  const positions = await append(drainer, 6);
+  await trim(drainer, positions[1]);
+  const copy = temporaryDirectory();
+  copyRedisFiles(files(), copy);
+  positions.push(...(await append(drainer, 3)));
+  expect(await other.catchUp(AbortSignal.timeout(5_000))).toBe(true);
+  await trim(drainer, positions[6]);
+
+  await end(drainer);
+  await redis.kill();
+  copyRedisFiles(copy, files());
+  await redis.start();
+  await ready(other);
+  await eventually(stored, (ids) => ids.length === 7, { what: "that what was lost is written again" });
+  expect(await stored()).toEqual(positions.slice(2).map(formatPosition));
+  expect(other.loss?.message).toMatch(/came back without 3 writes/);
+});
+
+/** How Redis loses what a process has not read yet, and how many of its 20,000 writes. */
+const losses = [
+  {
+    what: "is emptied",
+    copyAt: 20_000,
+    gone: 20_000,
+    lose: async () => void (await command((client) => client.flushall())),
+  },
+  {
+    what: "comes back empty",
+    copyAt: 20_000,
+    gone: 20_000,
+    lose: async () => {
+      await redis.kill();
+      removeRedisFiles(files());
+      await redis.start();
+    },
+  },
+  {
+    what: "comes back as an older copy",
+    copyAt: 12_000,
+    gone: 8_000,
+    lose: async (copy: string) => {
+      await redis.kill();
+      copyRedisFiles(copy, files());
+      await redis.start();
+    },
+  },
+];
+
+describe.each(losses)("Redis $what while a process still reads it", ({ copyAt, gone, lose }) => {
+  test("G1: what the process has read is written again, and how much it had not read is told", async () => {
+    // So that there is an epoch, and that the file need not be rewritten.
+    await end(await opened());
+    await fill(copyAt);
+    const copy = temporaryDirectory();
+    copyRedisFiles(files(), copy);
+    await fill(20_000 - copyAt);
+    // Over this link a page of a thousand takes its time.
+    const { url } = await link(40);
+    const buffer = await open({ url });
+    await eventually(
+      () => buffer.writes.size,
+      (size) => size > 0,
+    );
+    const { position } = await buffer.append(insert(-1));
+    expect(buffer.complete.value).toBe(false);
+    await lose(copy);
+    await eventually(() => buffer.loss, Boolean, { timeoutMs: 20_000, what: "that the loss is told" });
+    await ready(buffer);
+
+    const message = buffer.loss?.message ?? "";
+    const [again, unread] = [/without (\d+) writes/, /at least (\d+) writes/].map((each) =>
+      Number(each.exec(message)?.[1] ?? 0),
+    );
+    expect(unread).toBeGreaterThan(0);
+    expect((again ?? 0) + (unread ?? 0)).toBe(gone);
+    expect(buffer.writes.size).toBe(20_000 - (unread ?? 0) + 1);
+    expect(buffer.writes.last).toBe(position);
+    expect(await stored()).toHaveLength(buffer.writes.size);
+  });
+});
+
+test("G1: the limit of writes holds while the stream is still being read: what is not read yet counts, and what was appended since", async () => {
+  await fill(20_000);
+  const { url } = await link(40);
+  const buffer = await open({ url, maxWrites: 20_003 });
+  await append(buffer, 3);
+  await expect(buffer.append(insert(-1))).rejects.toMatchObject({ reason: "BUFFER_FULL" });
+  // Also after it was looked at once more how much there is.
+  await eventually(
+    () => buffer.part.status.reason,
+    (reason) => reason.endsWith("of 20003 writes"),
+  );
+  await expect(buffer.append(insert(-1))).rejects.toMatchObject({ reason: "BUFFER_FULL" });
+  expect(buffer.complete.value).toBe(false);
+  await ready(buffer);
+  expect(buffer.writes.size).toBe(20_003);
+});
+
+test("G1: the limit of bytes holds while the stream is still being read: what is not read yet counts as much as what was", async () => {
+  await fill(20_000);
+  const { url } = await link(40);
+  const bytes = 20_000 * encodeWrite(insert(10_000)).length;
+  const buffer = await open({ url, maxBytes: Math.floor(bytes * 0.9) });
+  await eventually(
+    () => buffer.writes.size,
+    (size) => size > 0,
+  );
+  await expect(buffer.append(insert(-1))).rejects.toMatchObject({ reason: "BUFFER_FULL" });
+  expect(buffer.complete.value).toBe(false);
+  await ready(buffer);
+  expect(buffer.writes.size).toBe(20_000);
+});
+
+test("G1: 130,000 remembered writes that Redis has lost at once are written again", async () => {
+  await fill(130_000);
+  const buffer = await opened();
+  const before = await stored();
+  await command((client) => client.flushall());
+  await eventually(() => buffer.loss, Boolean, { timeoutMs: 30_000, what: "that the loss is told" });
+  await ready(buffer);
+  expect(buffer.loss?.message).toMatch(/without 130000 writes/);
+  expect(await stored()).toEqual(before);
+});
+
+test("G1 G9: a loss that Redis had no memory to note is told meanwhile, and noted once there is room", async () => {
+  const buffer = await opened();
+  const positions = await append(buffer, 20);
+  await command(async (client) => {
+    await client.config("SET", "maxmemory", "1");
+    await client.flushall();
+  });
+  await eventually(() => buffer.loss, Boolean, { what: "that the loss is told" });
+  const { message } = buffer.loss ?? {};
+  expect(message).toMatch(/without 20 writes/);
+  expect(await command((client) => client.exists(buffer.key("loss")))).toBe(0);
+  expect(buffer.refusal).toBeDefined();
+
+  await command((client) => client.config("SET", "maxmemory", "0"));
+  await ready(buffer);
+  expect(await stored()).toEqual(positions.map(formatPosition));
+  expect(buffer.loss?.message).toBe(message);
+  await eventually(
+    () => command((client) => client.exists(buffer.key("loss"))),
+    (there) => there === 1,
+  );
+  expect((await opened()).loss?.message).toBe(message);
+});
+
+test("G9: a second loss does not hide one that nobody has acknowledged yet, also after a restart", async () => {
+  const buffer = await opened();
+  await buffer.reportLoss("the first");
+  const { at } = buffer.loss ?? {};
+  await buffer.reportLoss("another");
+  await buffer.reportLoss("the last");
+  const told = { at, message: "the first -- and after that: the last" };
+  expect(buffer.loss).toEqual(told);
+  expect((await opened()).loss).toEqual(told);
+  await buffer.acknowledgeLoss();
+  await buffer.reportLoss("a new one");
+  expect(buffer.loss?.message).toBe("a new one");
+});
