@@ -39,6 +39,13 @@ export interface Column {
   identity: "none" | "by_default" | "always";
   /** Texts that differ may be equal under its collation. */
   nondeterministic: boolean;
+  /** SQL name of its collation, quoted where needed; undefined where its type has none. */
+  collation: string | undefined;
+  /**
+   * Values that PostgreSQL holds for equal may have different texts (1.0 and 1.00, 24:00:00 and 1 day, anything in a
+   * nondeterministic collation), or memory cannot bring a text into PostgreSQL's form.
+   */
+  looseText: boolean;
   comment: string;
 }
 
@@ -70,6 +77,8 @@ export interface Table {
   byName: ReadonlyMap<string, Column>;
   /** Columns of the primary key in its order; empty for none. */
   primaryKey: readonly string[];
+  /** Two texts may be the same key: only PostgreSQL can tell. */
+  looseKey: boolean;
   foreignKeys: readonly ForeignKey[];
   checks: readonly Check[];
   comment: string;

@@ -6,7 +6,7 @@ import { named, unnest } from "../postgres/statement.ts";
 import type { TextValue } from "../value.ts";
 import type { Mutation, Write } from "../write.ts";
 import { parseArrayText } from "./array-text.ts";
-import { type Catalog, type Column, type ColumnType, columnOf, type Table } from "./catalog.ts";
+import { type Catalog, type Column, columnOf, type Table } from "./catalog.ts";
 import { checkViolation } from "./decide-check.ts";
 import { invalidValue } from "./encode-value.ts";
 import type { Unchecked } from "./unchecked.ts";
@@ -123,10 +123,13 @@ async function ask(source: ReplicaSource, group: readonly Question[]): Promise<T
 }
 
 function statementOf({ table, columns, defaults, entries }: Question, group: readonly Question[]): Statement {
-  const typed = columns.map(({ name, type }, i) => `v.c${i}::${storedCast(type)} as ${quote(name)}`);
+  const typed = columns.map(({ name, type }, i) => `v.c${i}::${type.cast}::${type.castWithModifier} as ${quote(name)}`);
   const filled = defaults.map((c) => `(${c.defaultExpression})::${c.type.castWithModifier} as ${quote(c.name)}`);
   const asked = entries.map((entry) => {
-    if (entry.kind !== "check") return `${quote(entry.column)}::text`;
+    // The output function's text: a cast to text takes the spaces off char(n) and spells booleans out. A composite value whose
+    // fields are all null is null to IS NULL, and to nothing else.
+    if (entry.kind !== "check")
+      return `case when ${quote(entry.column)} is distinct from null then concat(${quote(entry.column)}) end`;
     const check = table.checks.find(({ name }) => name === entry.check);
     return `((${check?.expression ?? "true"}) is not false)::text`;
   });
@@ -138,11 +141,6 @@ function statementOf({ table, columns, defaults, entries }: Question, group: rea
       `from ${source} order by v.c${columns.length}::bigint) ${quote(table.table)}`,
     [...columns.map((_, c) => group.map((question) => question.values[c] ?? null)), order],
   );
-}
-
-/** An explicit cast would pad or cut bits, which an insert refuses; their length is main's to check. */
-function storedCast(type: ColumnType): string {
-  return ["bit", "varbit"].includes(type.base) ? type.cast : `${type.cast}::${type.castWithModifier}`;
 }
 
 /** Asks about one value after the other and throws for the first that is wrong. */

@@ -300,13 +300,8 @@ function pathOf(path: string, name: string): string {
   return `${path}[${JSON.stringify(name)}]`;
 }
 
-/** Rows are told apart by the text of their keys, so values that PostgreSQL holds for equal need one text: 1.0 and 1.00. */
+/** Rows are told apart by the text of their keys, so a number needs one text: 1 for 1.0 and 1.00. */
 function keyText(type: ColumnType, text: TextValue): TextValue {
-  if (type.array || text === null || !["numeric", "citext"].includes(baseName(type))) return text;
-  if (baseName(type) === "citext") return text.toLowerCase();
+  if (type.array || text === null || type.base !== "numeric") return text;
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
-}
-
-function baseName({ base }: ColumnType): string {
-  return base.slice(base.indexOf(".") + 1);
 }

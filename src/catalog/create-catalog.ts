@@ -4,7 +4,7 @@ import { quoteIdentifier } from "../postgres/quote.ts";
 import type { Catalog, Column, Table } from "./catalog.ts";
 
 /** A table without what follows from the rest of it: what a catalog is made of, and what its JSON form holds. */
-export type TableContent = Omit<Table, "name" | "sql" | "byName">;
+export type TableContent = Omit<Table, "name" | "sql" | "byName" | "looseKey">;
 
 /** Makes a catalog of tables. The fingerprint depends on the content alone, not on the order of the tables. */
 export function createCatalog(contents: readonly TableContent[]): Catalog {
@@ -32,7 +32,7 @@ export function createCatalog(contents: readonly TableContent[]): Catalog {
 
 /** The catalog as JSON text, for starting while the database is away. */
 export function serializeCatalog(catalog: Catalog): string {
-  return JSON.stringify(catalog.tables.map(({ name, sql, byName, ...content }): TableContent => content));
+  return JSON.stringify(catalog.tables.map(({ name, sql, byName, looseKey, ...content }): TableContent => content));
 }
 
 /** Reads what serializeCatalog wrote. Throws a SyntaxError for anything else. */
@@ -53,12 +53,19 @@ function idPart(name: string): string {
 
 function completeTable(content: TableContent): Table {
   const { schema, table } = content;
+  const byName = new Map(content.columns.map((column) => [column.name, column]));
   return Object.freeze({
     ...content,
     name: schema === "public" ? idPart(table) : content.id,
     sql: `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`,
-    byName: new Map(content.columns.map((column) => [column.name, column])),
+    byName,
+    looseKey: content.primaryKey.some((key) => isLooseKey(byName.get(key))),
   });
+}
+
+/** The text of a numeric key is made the same for equal values when a write is completed. */
+function isLooseKey(column: Column | undefined): boolean {
+  return column?.looseText === true && !(column.type.base === "numeric" && !column.type.array && !column.type.domain);
 }
 
 /** JSON leaves out what is undefined; the same content has to give the same fingerprint and the same objects. */
@@ -72,6 +79,8 @@ function readTable(content: TableContent): TableContent {
       generatedExpression: c.generatedExpression,
       identity: c.identity,
       nondeterministic: c.nondeterministic,
+      collation: c.collation,
+      looseText: c.looseText,
       comment: c.comment,
     }),
   );

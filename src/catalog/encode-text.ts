@@ -39,6 +39,18 @@ export function encodeBytes(value: Value): string {
   return value.value.toLowerCase();
 }
 
+/** Bits as digits, or as PostgreSQL's b'...' and x'...' without the quotes; as many as the column has, or at most. */
+export function encodeBits(base: "bit" | "varbit", modifier: number, value: Value): string {
+  if (value.kind !== "string") throw new Unfit(`a ${value.kind} is not a bit string`);
+  const match = /^(?:b?([01]*)|x([0-9a-f]*))$/i.exec(value.value);
+  if (!match) throw new Unfit(`${excerpt(value.value)} is not a bit string such as 0101`);
+  const bits =
+    match[1] ?? [...(match[2] ?? "")].map((digit) => Number.parseInt(digit, 16).toString(2).padStart(4, "0")).join("");
+  const fits = modifier === -1 || (base === "bit" ? bits.length === modifier : bits.length <= modifier);
+  if (!fits) throw new Unfit(`${excerpt(value.value)} has ${bits.length} bits, not ${modifier}`);
+  return bits;
+}
+
 export function encodeEnum(labels: readonly string[], value: Value): string {
   if (value.kind !== "string") throw new Unfit(`a ${value.kind} is not a string`);
   if (!labels.includes(value.value)) throw new Unfit(`${excerpt(value.value)} is not one of ${labels.join(", ")}`);

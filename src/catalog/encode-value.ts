@@ -4,7 +4,7 @@ import { formatArrayText, type Nested, parseArrayText } from "./array-text.ts";
 import type { ColumnType } from "./catalog.ts";
 import { encodeJson } from "./encode-json.ts";
 import { encodeBoolean, encodeFloat, encodeInteger, encodeNumeric } from "./encode-number.ts";
-import { encodeBytes, encodeEnum, encodeText, encodeUnchecked, encodeUuid } from "./encode-text.ts";
+import { encodeBits, encodeBytes, encodeEnum, encodeText, encodeUnchecked, encodeUuid } from "./encode-text.ts";
 import { encodeDate, encodeTime, encodeTimestamp } from "./encode-time.ts";
 import { Unfit } from "./unfit.ts";
 
@@ -53,6 +53,8 @@ const checkedBases: ReadonlySet<string> = new Set([
   "name",
   "uuid",
   "bytea",
+  "bit",
+  "varbit",
   "json",
   "jsonb",
   "timestamptz",
@@ -86,6 +88,9 @@ function encodeElement(type: ColumnType, value: Value): string {
       return encodeUuid(value);
     case "bytea":
       return encodeBytes(value);
+    case "bit":
+    case "varbit":
+      return encodeBits(type.base, type.modifier, value);
     case "json":
     case "jsonb":
       return encodeJson(type.base, value);

@@ -1,6 +1,7 @@
 import type { ValueKind } from "../value.ts";
 import type { Catalog, Check, Column, ColumnType } from "./catalog.ts";
 import { createCatalog, type TableContent, tableId } from "./create-catalog.ts";
+import { isFullyChecked } from "./encode-value.ts";
 
 /** What loadCatalog needs of a pg Pool or Client. */
 export interface CatalogSource {
@@ -45,6 +46,7 @@ interface ColumnRow {
   generated: boolean;
   expression: string | null;
   nondeterministic: boolean | null;
+  collation: string | null;
   comment: string | null;
 }
 
@@ -97,6 +99,9 @@ select json_build_object(
           'formatted', format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull, 'identity', a.attidentity,
           'generated', a.attgenerated <> '', 'expression', pg_get_expr(d.adbin, d.adrelid),
           'nondeterministic', (select not l.collisdeterministic from pg_collation l where l.oid = a.attcollation),
+          'collation', (
+            select format('%I.%I', n.nspname, l.collname)
+            from pg_collation l join pg_namespace n on n.oid = l.collnamespace where l.oid = a.attcollation),
           'comment', col_description(a.attrelid, a.attnum)) order by a.attnum)
         from attributes a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
         where a.attrelid = c.oid),
@@ -160,16 +165,24 @@ function readColumn(row: ColumnRow, types: ReadonlyMap<string, TypeRow>): Column
   const own = typeOf(types, row.type);
   const expression = row.expression ?? own.default ?? undefined;
   const sequence = !row.generated && expression !== undefined && /\bnextval\(/.test(expression);
+  const type = readType(row, own, types);
   return {
     name: row.name,
-    type: readType(row, own, types),
+    type,
     nullable: !row.not_null && !own.not_null,
     defaultExpression: row.generated ? undefined : expression,
     generatedExpression: row.generated ? (row.expression ?? "") : undefined,
     identity: row.identity === "a" ? "always" : row.identity === "d" || sequence ? "by_default" : "none",
     nondeterministic: row.nondeterministic ?? false,
+    collation: row.collation ?? undefined,
+    looseText: !isFullyChecked(type) || row.nondeterministic === true || hasLooseText(type),
     comment: row.comment ?? "",
   };
+}
+
+/** Of the types that memory knows. Floats have -0, and sometimes two texts of the same length. */
+function hasLooseText({ base, modifier }: ColumnType): boolean {
+  return ["numeric", "float4", "float8", "json", "jsonb"].includes(base) || (base === "bpchar" && modifier === -1);
 }
 
 /** Follows domains and one array down to the type whose values are checked and sent. */

@@ -29,6 +29,11 @@ export function saysOtherSchema(error: unknown): boolean {
   return schema.test(sqlstateOf(error) ?? "");
 }
 
+/** Whether the error speaks against the values of a statement whose tables and types are there. */
+export function refusesValue(error: unknown): boolean {
+  return classify(error) === "permanent" && (!saysOtherSchema(error) || sqlstateOf(error) === "42883");
+}
+
 export function classify(error: unknown): ErrorClass {
   const code = sqlstateOf(error);
   if (code === undefined) return "unknown";

@@ -39,7 +39,7 @@ export function effectStatements(catalog: Catalog, effects: Iterable<Effect>): E
     const mutation = fitted(catalog, written, index);
     const key = JSON.stringify(mutation.key);
     const next = JSON.stringify([mutation.table, mutation.operation, mutation.columns, mutation.setColumns]);
-    if (next !== shape || keys.has(key) || mutation.preconditions.length > 0) flush();
+    if (next !== shape || keys.has(key) || mutation.preconditions.length > 0 || mayMeet(catalog, mutation)) flush();
     shape = next;
     for (const precondition of mutation.preconditions)
       statements.push({
@@ -51,6 +51,11 @@ export function effectStatements(catalog: Catalog, effects: Iterable<Effect>): E
   }
   flush();
   return statements;
+}
+
+/** Whether another text may name the same row: a statement cannot update one row twice. */
+function mayMeet(catalog: Catalog, mutation: Mutation): boolean {
+  return ["update", "upsert"].includes(mutation.operation) && tableOf(catalog, mutation).looseKey;
 }
 
 /** The mutation without what the client had left out, where the table has no such column any more. */

@@ -1,4 +1,4 @@
-import { keyColumns, type Table } from "../catalog/catalog.ts";
+import { type Column, keyColumns, type Table } from "../catalog/catalog.ts";
 import { quoteIdentifier as quote } from "../postgres/quote.ts";
 import { unnest } from "../postgres/statement.ts";
 import type { TextValue } from "../value.ts";
@@ -48,14 +48,9 @@ export function excludedKeys(table: Table, keys: readonly (readonly TextValue[])
 /** Rows given as text, as something to select from. Generated columns are computed by PostgreSQL. */
 export function overlaidRows(table: Table, rows: readonly (readonly TextValue[])[], parameters: number): Fragment {
   const written = table.columns.filter(({ generatedExpression }) => generatedExpression === undefined);
-  const generated = table.columns.filter(({ generatedExpression }) => generatedExpression !== undefined);
-  const casts = written.map(({ name, type }, i) => `v.c${i}::${type.castWithModifier} as ${quote(name)}`).join(", ");
-  const inner = `select ${casts} from ${unnest("v", written.length, parameters)}`;
-  const computed = generated
-    .map(({ name, generatedExpression }) => `, (${generatedExpression}) as ${quote(name)}`)
-    .join("");
+  const casts = written.map((column, i) => `${typed(column, `v.c${i}`)} as ${quote(column.name)}`).join(", ");
   return {
-    sql: computed === "" ? `(${inner})` : `(select w.*${computed} from (${inner}) w)`,
+    sql: withGenerated(table, `select ${casts} from ${unnest("v", written.length, parameters)}`),
     values: written.map((column) => {
       const index = table.columns.indexOf(column);
       return rows.map((row) => row[index] ?? null);
@@ -70,4 +65,32 @@ const HASHED_KEYS = 20_000;
 export function memoryFor(overlaid: Over | undefined): number | undefined {
   const keys = overlaid?.keys.length ?? 0;
   return keys > HASHED_KEYS ? Math.ceil(keys / 4) : undefined;
+}
+
+/** A text as a value of the column, of its collation too: comparisons and functions mean what they mean in the table. */
+export function typed(column: Column, sql: string): string {
+  return `${sql}::${column.type.castWithModifier}${collate(column)}`;
+}
+
+/** The rows of a select that has all columns but the generated ones, with these. */
+export function withGenerated(table: Table, rows: string): string {
+  const computed = table.columns.flatMap((column) =>
+    column.generatedExpression === undefined
+      ? []
+      : [`, ${assigned(column, `(${column.generatedExpression})`)} as ${quote(column.name)}`],
+  );
+  return computed.length === 0 ? `(${rows})` : `(select w.*${computed.join("")} from (${rows}) w)`;
+}
+
+/** As an assignment to the column has it: too long a text is an error, where a cast would cut it. */
+function assigned(column: Column, sql: string): string {
+  const { base, modifier, array, domain } = column.type;
+  const strict = ["varchar", "bpchar", "bit", "varbit"].includes(base) && modifier !== -1 && !array && !domain;
+  if (!strict) return typed(column, sql);
+  // The function that PostgreSQL itself calls; varchar and bpchar count 4 bytes of header in their modifier as well.
+  return `pg_catalog.${quote(base)}(${sql}::pg_catalog.${quote(base)}, ${modifier}, false)${collate(column)}`;
+}
+
+function collate({ collation }: Column): string {
+  return collation === undefined ? "" : ` collate ${collation}`;
 }

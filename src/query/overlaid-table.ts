@@ -36,7 +36,9 @@ const MOST_ORDERED = 4;
 export class OverlaidTable {
   readonly table: Table;
   readonly #keyIndexes: number[];
-  readonly #rows = new Map<string, OverlaidRow>();
+  /** By the key's text. Several texts may be the same key; null for one that is no key of the table. */
+  readonly #rows = new Map<string, OverlaidRow | null>();
+  readonly #named: OverlaidRow[] = [];
   readonly #changed: OverlaidRow[] = [];
   /** Which of the changes, counted from 1, was the first to each replaced row of the snapshot. */
   readonly #replaced = new Map<string, number>();
@@ -81,14 +83,27 @@ export class OverlaidTable {
     return made;
   }
 
-  find(keyText: string): OverlaidRow | undefined {
+  /** The rows that pending writes name. */
+  get named(): readonly OverlaidRow[] {
+    return this.#named;
+  }
+
+  /** The row of a key; null where the text is no key of the table, undefined where nothing is known of it. */
+  find(keyText: string): OverlaidRow | null | undefined {
     return this.#rows.get(keyText);
   }
 
   /** Takes in what the snapshot says of a key. */
-  add(keyText: string, key: readonly TextValue[], row: RowText): void {
+  add(key: readonly TextValue[], row: RowText): OverlaidRow {
     const baseKey = row ? baseKeyText(row, this.#keyIndexes) : undefined;
-    this.#rows.set(keyText, { key, row, baseKey, changed: false, cells: undefined });
+    const added = { key, row, baseKey, changed: false, cells: undefined };
+    this.#named.push(added);
+    return added;
+  }
+
+  /** From now on this text is the key of the row. */
+  name(keyText: string, row: OverlaidRow | null): void {
+    this.#rows.set(keyText, row);
   }
 
   /** A pending write leaves this row like that. */

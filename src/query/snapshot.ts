@@ -1,22 +1,20 @@
 import pg from "pg";
 import Cursor from "pg-cursor";
-import type { Table } from "../catalog/catalog.ts";
 import { aborted } from "../lib/abort.ts";
 import { type Lsn, parseLsn } from "../lsn.ts";
 import { type Position, parsePosition, START } from "../position.ts";
 import type { Statement } from "../postgres/connection.ts";
-import { parseLedgerRow, readLedger } from "../postgres/ledger.ts";
+import { refusesValue } from "../postgres/sqlstate.ts";
 import { connectClient, rowsOf } from "../postgres/use-client.ts";
 import type { TextValue } from "../value.ts";
-import type { OverlaidSnapshot, ReadKnown, ReadRows, SameValue } from "./overlay.ts";
+import type { SnapshotSource } from "./overlay-base.ts";
 import type { RunStatement, TableStatement } from "./plan-query.ts";
-import { rowsByKeySql } from "./rows-by-key.ts";
 
 /**
  * One read-only snapshot of a database, on a connection of its own. Aborting the signal drops the connection; disposing
  * gives it back where the reading ended by itself.
  */
-export class Snapshot implements Disposable, OverlaidSnapshot {
+export class Snapshot implements Disposable, SnapshotSource {
   readonly #client: pg.PoolClient;
   readonly #signal: AbortSignal;
   readonly #drop: () => void;
@@ -60,32 +58,30 @@ export class Snapshot implements Disposable, OverlaidSnapshot {
     }
   }
 
-  readonly readRows: ReadRows = async (table: Table, keys) => {
-    const rows = await this.#query(rowsByKeySql(table, keys));
-    const found = new Map(rows.map(([n, ...row]) => [Number(n), row]));
-    return keys.map((_, i) => found.get(i + 1) ?? null);
-  };
+  query(statement: Statement): Promise<TextValue[][]> {
+    return aborted(this.#signal, rowsOf(this.#client, statement));
+  }
 
-  readonly readKnown: ReadKnown = async (writeIds) => {
-    const rows = await this.#query(readLedger(writeIds));
-    return new Set(rows.map((row) => parseLedgerRow(row).writeId));
-  };
-
-  readonly sameValue: SameValue = async (type, left, right) => {
-    const cast = type.castWithModifier;
-    const rows = await this.#query({
-      text: `select $1::text::${cast} is not distinct from $2::text::${cast}`,
-      values: [left, right],
-    });
-    return rows[0]?.[0] === "t";
-  };
+  async attempt(statement: Statement): Promise<TextValue[][] | undefined> {
+    const begun = this.query({ text: "savepoint opsdb_attempt" });
+    begun.catch(() => {}); // the statement, sent right behind it, fails then as well
+    try {
+      const rows = await this.query(statement);
+      await this.query({ text: "release savepoint opsdb_attempt" });
+      return rows;
+    } catch (error) {
+      if (!refusesValue(error)) throw error;
+      await this.query({ text: "rollback to savepoint opsdb_attempt" });
+      return undefined;
+    }
+  }
 
   /** The statement's rows, in batches. The reader's pace is the cursor's, which is one batch ahead of it. */
   readonly run: RunStatement = (statement, batchSize) => this.#run(statement, batchSize);
 
   async *#run(statement: TableStatement, batchSize: number): AsyncGenerator<TextValue[][]> {
-    if (statement.memoryKb !== undefined) await this.#query({ text: `set local work_mem = ${statement.memoryKb}` });
-    if (statement.atMost !== undefined && statement.atMost <= batchSize) yield await this.#query(statement);
+    if (statement.memoryKb !== undefined) await this.query({ text: `set local work_mem = ${statement.memoryKb}` });
+    if (statement.atMost !== undefined && statement.atMost <= batchSize) yield await this.query(statement);
     else yield* this.#stream(statement, batchSize);
   }
 
@@ -129,10 +125,6 @@ export class Snapshot implements Disposable, OverlaidSnapshot {
   [Symbol.dispose](): void {
     this.#signal.removeEventListener("abort", this.#drop);
     if (!this.#ended) this.#release(true);
-  }
-
-  #query(statement: Statement): Promise<(string | null)[][]> {
-    return aborted(this.#signal, rowsOf(this.#client, statement));
   }
 
   #release(drop: boolean): void {

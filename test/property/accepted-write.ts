@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type pg from "pg";
-import { encodeWrite, withIdUnchecked } from "../../src/buffer/entry-codec.ts";
 import type { RawEntry } from "../../src/buffer/buffered-writes.ts";
+import { encodeWrite, withIdUnchecked } from "../../src/buffer/entry-codec.ts";
 import type { Catalog } from "../../src/catalog/catalog.ts";
 import { checkOnReplica } from "../../src/catalog/check-on-replica.ts";
 import { completeWrite } from "../../src/catalog/complete-write.ts";

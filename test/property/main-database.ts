@@ -88,6 +88,12 @@ export function elsewhere(entries: readonly BufferedWrite[], table: (id: string)
     const writeId = randomUUID();
     const { write } = entry;
     const mutations = write.mutations.map((mutation) => ({ ...mutation, table: table(mutation.table) }));
-    return { ...entry, position: entry.position, writeId, duplicateOf: undefined, write: { ...write, writeId, mutations } } as BufferedWrite;
+    return {
+      ...entry,
+      position: entry.position,
+      writeId,
+      duplicateOf: undefined,
+      write: { ...write, writeId, mutations },
+    } as BufferedWrite;
   });
 }

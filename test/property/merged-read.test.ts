@@ -36,7 +36,14 @@ test(`G6: a merged read is what the database answers once the pending writes are
   }
   if (failures.length > 0) expect.fail(failures.join("\n\n"));
   const total = (of: keyof CaseFacts): number => facts.reduce((sum, each) => sum + each[of], 0);
-  if (process.env.TEST_FACTS) console.log({ cases: facts.length, pending: total("pending"), foreseen: total("foreseen"), unforeseen: total("unforeseen"), rows: total("rows") });
+  if (process.env.TEST_FACTS)
+    console.log({
+      cases: facts.length,
+      pending: total("pending"),
+      foreseen: total("foreseen"),
+      unforeseen: total("unforeseen"),
+      rows: total("rows"),
+    });
   if (seeds.length < 100) return;
   // The generator is worth its time only while all of this happens.
   expect(total("pending")).toBeGreaterThan(seeds.length);
@@ -56,7 +63,11 @@ async function outcomeOf(planned: PlannedCase): Promise<CaseFacts | Mismatch | {
 
 /** The smallest case of this seed that fails as well. */
 async function report(seed: number): Promise<string> {
-  const smallest = await shrinkCase(planCase(seed), async (planned) => !("pending" in (await outcomeOf(planned))), 10_000);
+  const smallest = await shrinkCase(
+    planCase(seed),
+    async (planned) => !("pending" in (await outcomeOf(planned))),
+    10_000,
+  );
   const outcome = await outcomeOf(smallest);
   const what =
     "when" in outcome

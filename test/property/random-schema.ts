@@ -29,7 +29,22 @@ export interface PlannedSchema {
 }
 
 const tableNames = ["log", "Runs", "two words", 'a"b', "dot.ted", "select", "ünï"];
-const columnNames = ["n", "Key", "v", "at", "two words", 'q"q', "dot.c", "order", "constructor", "ä", "t", "v.c0", "c0", "w"];
+const columnNames = [
+  "n",
+  "Key",
+  "v",
+  "at",
+  "two words",
+  'q"q',
+  "dot.c",
+  "order",
+  "constructor",
+  "ä",
+  "t",
+  "v.c0",
+  "c0",
+  "w",
+];
 
 export function randomSchema(chance: Chance): PlannedSchema {
   const names = chance.draw(tableNames, chance.between(1, 3));

@@ -85,7 +85,8 @@ function insert(
   unasked: boolean,
 ): RequestedMutation {
   const columns = writable(table).filter(
-    (column) => table.key.includes(column.name) || (!column.nullable && column.default === undefined) || !chance.once(4),
+    (column) =>
+      table.key.includes(column.name) || (!column.nullable && column.default === undefined) || !chance.once(4),
   );
   return { ...named(table, operation), values: valuesOf(chance, columns, unasked) };
 }

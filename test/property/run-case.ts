@@ -170,7 +170,11 @@ class CaseRun {
     try {
       const parts = reader.read(
         catalog,
-        { ...query, ...(reader === this.#merged ? {} : unlimited(query)), table: nameOf(catalog, namespace, query.table) },
+        {
+          ...query,
+          ...(reader === this.#merged ? {} : unlimited(query)),
+          table: nameOf(catalog, namespace, query.table),
+        },
         {
           pool: this.#world.pool,
           unavailable: "LOCAL_UNAVAILABLE",

@@ -6,8 +6,7 @@ export function* smallerCases(planned: PlannedCase): Generator<PlannedCase> {
   for (let size = planned.writes.length >> 1; size >= 1; size >>= 1)
     for (let from = 0; from < planned.writes.length; from += size) yield withoutWrites(planned, from, size);
   for (const [i, { mutations }] of planned.writes.entries())
-    if (mutations.length > 1)
-      for (const [dropped] of mutations.entries()) yield withoutMutation(planned, i, dropped);
+    if (mutations.length > 1) for (const [dropped] of mutations.entries()) yield withoutMutation(planned, i, dropped);
   const { writes, decided } = planned;
   if (planned.readFrom < writes.length) yield { ...planned, readFrom: writes.length };
   if (planned.proven > 0) yield { ...planned, proven: 0, forgotten: 0 };

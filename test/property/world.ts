@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { Catalog } from "../../src/catalog/catalog.ts";
-import { createPool, connectPipelined, type PipelinedConnection } from "../../src/postgres/connection.ts";
+import { connectPipelined, createPool, type PipelinedConnection } from "../../src/postgres/connection.ts";
 import { quoteIdentifier as quote } from "../../src/postgres/quote.ts";
 import { addressOf, readCatalog } from "../support/drain.ts";
 import { createDatabase } from "../support/test-database.ts";

@@ -40,6 +40,8 @@ export function column(name: string, type: ColumnType, options: Partial<Column> 
     generatedExpression: undefined,
     identity: "none",
     nondeterministic: false,
+    collation: undefined,
+    looseText: ["numeric", "float8", "float4", "jsonb"].includes(type.base) || type.domain,
     comment: "",
     ...options,
   };

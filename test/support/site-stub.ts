@@ -239,6 +239,8 @@ const filesTable: Table = (() => {
     generatedExpression: undefined,
     identity: "none" as const,
     nondeterministic: false,
+    collation: undefined,
+    looseText: false,
     comment: "",
   });
   const columns = [column("id", "text"), column("size", "int64")];
@@ -251,6 +253,7 @@ const filesTable: Table = (() => {
     columns,
     byName: new Map(columns.map((each) => [each.name, each])),
     primaryKey: ["id"],
+    looseKey: false,
     foreignKeys: [],
     checks: [],
     comment: "raw data files",
