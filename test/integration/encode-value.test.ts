@@ -35,6 +35,10 @@ const types = [
   "date",
   "time",
   "time(1)",
+  "bit",
+  "bit(4)",
+  "varbit",
+  "varbit(3)",
   "mood",
   "int4[]",
   "text[]",
@@ -44,6 +48,7 @@ const types = [
   "char(2)[]",
   "timestamptz[]",
   "float8[]",
+  "bit(2)[]",
 ];
 
 /** Each is tried as a value of each type. */
@@ -296,6 +301,17 @@ const texts = [
   "1e16",
   "5.0e-5",
   "-1e-7",
+  "1001",
+  "10",
+  "B01",
+  "b0101",
+  "X5",
+  "xA",
+  "x5f",
+  "b'01'",
+  "102",
+  "{01,10}",
+  "{x1,b10}",
   "x".repeat(63),
   "x".repeat(64),
 ];
