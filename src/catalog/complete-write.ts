@@ -175,9 +175,14 @@ class MutationCompleter {
   /** What a column gets that the client left out; undefined where the column stays out of the mutation. */
   #missing(column: Column, path: string): TextValue | undefined {
     const isKey = this.#isKey(column);
-    if (isKey && this.#mutation.operation === "upsert") throw this.#missingKey(column.name, path);
-    if (column.generatedExpression !== undefined) return undefined;
     const { generateAtMain, now, writeId, index } = this.#options;
+    if (isKey && column.generatedExpression !== undefined && (!generateAtMain || this.#mutation.operation === "upsert"))
+      throw new OpsDbError("NOT_WRITABLE", `column ${column.name} of the primary key is generated: write at the main site`, {
+        field: `${this.#path}.table`,
+        metadata: { table: this.#table.name, column: column.name },
+      });
+    if (column.generatedExpression !== undefined) return undefined;
+    if (isKey && this.#mutation.operation === "upsert") throw this.#missingKey(column.name, path);
     const computed = evaluateDefault(column, { now, seed: [writeId, index, column.name] });
     if (computed) {
       // A default of NULL for a column that may not be NULL is no default.
@@ -214,6 +219,8 @@ class MutationCompleter {
     const entries = Object.entries(precondition.values).map(([name, value]): [string, TextValue] => {
       const column = this.#column(name, path);
       const field = pathOf(path, name);
+      if (withoutEquality.has(column.type.base))
+        throw new OpsDbError("INVALID_OPERATOR", `${column.type.display} values do not compare; column ${name}`, { field });
       const text = encodeValue(column.type, value, field);
       if (text !== null && !isFullyChecked(column.type)) {
         this.#options.unchecked.push({
@@ -292,6 +299,9 @@ class MutationCompleter {
   }
 }
 
+/** Types, and arrays of them, that have no equality operator. (Of json and xml the texts are compared.) */
+const withoutEquality: ReadonlySet<string> = new Set(["point", "polygon"]);
+
 function invalidField(message: string, field: string): OpsDbError {
   return new OpsDbError("INVALID_FIELD", message, { field });
 }
@@ -303,5 +313,8 @@ function pathOf(path: string, name: string): string {
 /** Rows are told apart by the text of their keys, so a number needs one text: 1 for 1.0 and 1.00. */
 function keyText(type: ColumnType, text: TextValue): TextValue {
   if (type.array || text === null || type.base !== "numeric") return text;
-  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+  if (!text.includes(".")) return text;
+  let end = text.length;
+  while (text[end - 1] === "0") end--;
+  return text.slice(0, text[end - 1] === "." ? end - 1 : end);
 }

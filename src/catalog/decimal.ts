@@ -11,7 +11,7 @@ const MAX_SCALE = 16_383;
 
 /** Reads "-12.50" and "1.25e3". Undefined for anything else, and for what PostgreSQL cannot hold. */
 export function parseDecimal(text: string): Decimal | undefined {
-  const match = /^([+-]?)(\d*)\.?(\d*)(?:e([+-]?\d{1,9}))?$/i.exec(text);
+  const match = /^([+-]?)(\d*)(?:\.(\d*))?(?:e([+-]?\d{1,9}))?$/i.exec(text);
   const [, sign = "", whole = "", fraction = "", exponentText = "0"] = match ?? [];
   if (whole === "" && fraction === "") return undefined;
   const exponent = Number(exponentText);

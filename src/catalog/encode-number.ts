@@ -76,7 +76,8 @@ export function encodeBoolean(value: Value): string {
   throw new Unfit(`${excerpt(value.value)} is not a boolean`);
 }
 
-const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
+const SPACE = /[ \t\n\v\f\r]/;
+const DECIMAL = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i;
 
 function toInteger(value: Value): bigint {
   switch (value.kind) {
@@ -161,5 +162,8 @@ function shortest(base: "float4" | "float8", number: number): string {
 
 /** What PostgreSQL's input functions skip around a number. */
 function trim(text: string): string {
-  return text.replace(/^[ \t\n\v\f\r]+|[ \t\n\v\f\r]+$/g, "");
+  let [from, to] = [0, text.length];
+  while (from < to && SPACE.test(text.charAt(from))) from++;
+  while (to > from && SPACE.test(text.charAt(to - 1))) to--;
+  return text.slice(from, to);
 }

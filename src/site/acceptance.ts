@@ -65,9 +65,12 @@ export function checkPayload(requested: RequestedWrite, payloadHash: Uint8Array)
 function openQuestions(catalog: Catalog, pending: BufferedWrites, requested: RequestedWrite, write: Write): Question[] {
   const questions: Question[] = [];
   const here = new Map<string, boolean>();
+  const loose = new Set<string>();
   write.mutations.forEach((mutation, index) => {
     const table = catalog.byId(mutation.table);
-    if (!table) return;
+    // Another text may name the same row, and memory cannot tell: then main decides.
+    if (!table || loose.has(table.id) || (table.looseKey && pending.touches(table.id))) return;
+    if (table.looseKey) loose.add(table.id);
     const row = `${mutation.table}\n${JSON.stringify(mutation.key)}`;
     if (mutation.operation === "insert" || mutation.operation === "update") {
       const exists = here.get(row) ?? pending.rowExists(mutation.table, mutation.key);
