@@ -1,7 +1,7 @@
 import { OpsDbError } from "../errors.ts";
 import type { Statement } from "../postgres/connection.ts";
 import { quoteIdentifier as quote } from "../postgres/quote.ts";
-import { messageOf, sqlstateOf } from "../postgres/sqlstate.ts";
+import { messageOf, refusesValue, saysOtherSchema } from "../postgres/sqlstate.ts";
 import { named, unnest } from "../postgres/statement.ts";
 import type { TextValue } from "../value.ts";
 import type { Mutation, Write } from "../write.ts";
@@ -104,10 +104,9 @@ async function askGroup(source: ReplicaSource, group: readonly Question[]): Prom
   try {
     return await ask(source, group);
   } catch (error) {
-    const state = sqlstateOf(error) ?? "";
     // The schema has changed since the catalog was read: nothing is known, and main decides.
-    if (state.startsWith("42")) return [];
-    if (!/^2[23]/.test(state)) throw error;
+    if (saysOtherSchema(error)) return [];
+    if (!refusesValue(error)) throw error;
     // Some value is wrong; the set does not say which.
     for (const question of group) await nameCulprit(source, question);
     return [];
@@ -156,11 +155,11 @@ async function nameCulprit(source: ReplicaSource, question: Question): Promise<v
       entries: [entry],
     };
     await ask(source, [alone]).catch((error: unknown) => {
-      throw /^2[23]/.test(sqlstateOf(error) ?? "") ? invalidValue(column.type, messageOf(error), entry.field) : error;
+      throw refusesValue(error) ? invalidValue(column.type, messageOf(error), entry.field) : error;
     });
   }
   await ask(source, [question]).catch((error: unknown) => {
-    if (!/^2[23]/.test(sqlstateOf(error) ?? "")) throw error;
+    if (!refusesValue(error)) throw error;
     throw new OpsDbError("INVALID_VALUE", messageOf(error), { field: question.path, cause: error });
   });
 }

@@ -177,10 +177,14 @@ class MutationCompleter {
     const isKey = this.#isKey(column);
     const { generateAtMain, now, writeId, index } = this.#options;
     if (isKey && column.generatedExpression !== undefined && (!generateAtMain || this.#mutation.operation === "upsert"))
-      throw new OpsDbError("NOT_WRITABLE", `column ${column.name} of the primary key is generated: write at the main site`, {
-        field: `${this.#path}.table`,
-        metadata: { table: this.#table.name, column: column.name },
-      });
+      throw new OpsDbError(
+        "NOT_WRITABLE",
+        `column ${column.name} of the primary key is generated: write at the main site`,
+        {
+          field: `${this.#path}.table`,
+          metadata: { table: this.#table.name, column: column.name },
+        },
+      );
     if (column.generatedExpression !== undefined) return undefined;
     if (isKey && this.#mutation.operation === "upsert") throw this.#missingKey(column.name, path);
     const computed = evaluateDefault(column, { now, seed: [writeId, index, column.name] });
@@ -220,7 +224,9 @@ class MutationCompleter {
       const column = this.#column(name, path);
       const field = pathOf(path, name);
       if (withoutEquality.has(column.type.base))
-        throw new OpsDbError("INVALID_OPERATOR", `${column.type.display} values do not compare; column ${name}`, { field });
+        throw new OpsDbError("INVALID_OPERATOR", `${column.type.display} values do not compare; column ${name}`, {
+          field,
+        });
       const text = encodeValue(column.type, value, field);
       if (text !== null && !isFullyChecked(column.type)) {
         this.#options.unchecked.push({

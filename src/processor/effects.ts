@@ -104,7 +104,7 @@ export function preconditionStatement(
     return expectAction(key[0] ?? null, precondition.values[0] ?? null);
   const values: TextValue[] = [...key];
   let where = keyColumns(table)
-    .map((column, i) => `t.${quote(column.name)} = $${i + 1}::text::${column.type.cast}`)
+    .map((column, i) => `t.${quote(column.name)} = $${i + 1}::text::${column.type.castWithModifier}`)
     .join(" and ");
   let expected = "> 0";
   if (precondition.kind === "row_exists") expected = precondition.exists ? "> 0" : "= 0";
@@ -182,8 +182,9 @@ function casts(columns: readonly Column[], from: number): string {
   return columns.map(({ type }, i) => `v.c${from + i}::${type.cast}`).join(", ");
 }
 
+/** A key that is finer than its column can hold names the row that it would be stored as. */
 function keyMatch(keys: readonly Column[], from: number): string {
-  return keys.map(({ name, type }, i) => `t.${quote(name)} = v.c${from + i}::${type.cast}`).join(" and ");
+  return keys.map(({ name, type }, i) => `t.${quote(name)} = v.c${from + i}::${type.castWithModifier}`).join(" and ");
 }
 
 function tableOf(catalog: Catalog, mutation: Mutation): Table {

@@ -38,7 +38,7 @@ export function excludedKeys(table: Table, keys: readonly (readonly TextValue[])
   if (keys.length === 0) return { sql: "true", values: [] };
   const keyed = keyColumns(table);
   const left = keyed.map(({ name }) => `t.${quote(name)}`).join(", ");
-  const right = keyed.map(({ type }, i) => `v.c${i}::${type.cast}`).join(", ");
+  const right = keyed.map(({ type }, i) => `v.c${i}::${type.castWithModifier}`).join(", ");
   return {
     sql: `(${left}) not in (select ${right} from ${unnest("v", keyed.length, parameters)})`,
     values: keyed.map((_, i) => keys.map((key) => key[i] ?? null)),

@@ -35,7 +35,7 @@ export async function checkAgainstMergedView(options: {
   const answers = questions.map(({ table, mutation }) => {
     const match = keyColumns(table).map(({ name, type }, i) => {
       values.push(mutation.key[i] ?? null);
-      return `t.${quote(name)} = $${values.length}::text::${type.cast}`;
+      return `t.${quote(name)} = $${values.length}::text::${type.castWithModifier}`;
     });
     return `exists (select from ${table.sql} t where ${match.join(" and ")})`;
   });

@@ -72,7 +72,7 @@ function randomTable(chance: Chance, name: string, earlier: readonly PlannedTabl
   const references: PlannedTable["references"] = [];
   if (referenced?.key.length === 1 && chance.once(2)) {
     const target = referenced.columns.find((column) => column.name === referenced.key[0]);
-    if (target) {
+    if (target && !target.type.unreferenced) {
       columns.push({ name: "parent", type: target.type, nullable: true });
       references.push({ column: "parent", table: referenced.name });
     }
