@@ -8,9 +8,14 @@ export interface ArrayShape<T> {
   nest(items: T[]): T;
 }
 
+/** Whether the text of an array has bounds in front (`[0:1]={1,2}`): PostgreSQL prints them unless all begin with 1. */
+export function hasBounds(text: string): boolean {
+  return text.startsWith("[");
+}
+
 /**
- * Reads PostgreSQL's text form of an array: `{1,NULL,"a b",{2,3}}`, with optional bounds in front (`[0:1]={1,2}`), which
- * are skipped. Throws a RangeError for anything else.
+ * Reads PostgreSQL's text form of an array: `{1,NULL,"a b",{2,3}}`, with optional bounds in front, which are skipped. Throws a
+ * RangeError for anything else.
  */
 export function parseArray<T>(text: string, shape: ArrayShape<T>): T {
   const reader = new ArrayReader(text, shape);

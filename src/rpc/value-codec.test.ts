@@ -107,6 +107,8 @@ test("arrays go out element by element, with NULLs and dimensions", () => {
   const sent = (text: string | null) => fromBinary(ValueSchema, toBinary(ValueSchema, encode(text)));
   expect(sent("{}")).toEqual(array());
   expect(sent("{1,NULL}")).toEqual(array(int(1n), value({ case: "nullValue", value: 0 })));
-  expect(sent("[0:1][1:1]={{1},{2}}")).toEqual(array(array(int(1n)), array(int(2n))));
+  expect(sent("{{1},{2}}")).toEqual(array(array(int(1n)), array(int(2n))));
+  const bounded = "[0:1][1:1]={{1},{2}}";
+  expect(sent(bounded)).toEqual(value({ case: "stringValue", value: bounded }));
   expect(sent(null)).toEqual(value({ case: "nullValue", value: 0 }));
 });

@@ -2,7 +2,7 @@ import { NullValue, type Timestamp } from "@bufbuild/protobuf/wkt";
 import type * as pb from "../../gen/ts/opsdb/v1/value_pb.ts";
 import { OpsDbError } from "../errors.ts";
 import type { TextValue, Value, ValueKind } from "../value.ts";
-import { parseArray } from "./postgres-array.ts";
+import { hasBounds, parseArray } from "./postgres-array.ts";
 import { type Instant, maxSeconds, minSeconds, parseTimestamp } from "./postgres-timestamp.ts";
 
 /** Where a value stands in its request. A function, because only errors need the text. */
@@ -67,7 +67,10 @@ export function valueEncoder(column: EncodedColumn): (text: TextValue) => pb.Val
   const nest = (values: pb.Value[]): pb.Value =>
     message({ case: "arrayValue", value: { $typeName: "opsdb.v1.ArrayValue", values } });
   const shape = { delimiter: column.delimiter, element, nest };
-  return (text) => (text === null ? NULL : parseArray(text, shape));
+  return (text) => {
+    if (text === null) return NULL;
+    return hasBounds(text) ? message({ case: "stringValue", value: text }) : parseArray(text, shape);
+  };
 }
 
 type Kind = pb.Value["kind"];

@@ -1,5 +1,5 @@
 import type { TextValue, ValueKind } from "../value.ts";
-import { parseArray } from "./postgres-array.ts";
+import { hasBounds, parseArray } from "./postgres-array.ts";
 import { parseTimestamp } from "./postgres-timestamp.ts";
 import { type RowEncoder, type RowShape, relatedTexts } from "./row-encoder.ts";
 import type { EncodedColumn } from "./value-codec.ts";
@@ -99,6 +99,11 @@ function writeContent(wire: WireWriter, text: TextValue, write: Write): void {
 /** The text is read whole and then written: a parser that writes as it goes would have to know the lengths before. */
 function arrayWriter(wire: WireWriter, delimiter: string, scalar: Write): Write {
   return (text) => {
+    if (hasBounds(text)) {
+      wire.byte(tag.string);
+      wire.text(text);
+      return;
+    }
     const write = parseArray<() => void>(text, {
       delimiter,
       element: (item) => () => writeContent(wire, item, scalar),

@@ -1,4 +1,4 @@
-import { bytes, double, integer, json, list, nothing, numeric, text, uuid } from "../../demo/values.ts";
+import { bytes, double, integer, json, list, nothing, numeric, uuid } from "../../demo/values.ts";
 import type { Value } from "../../gen/ts/opsdb/v1/value_pb.ts";
 
 /** A column type, values of it as PostgreSQL's texts, and what clients may send besides a string. */

@@ -112,7 +112,8 @@ export type Value = Message<"opsdb.v1.Value"> & {
     case: "jsonValue";
   } | {
     /**
-     * Arrays, also of several dimensions.
+     * Arrays, also of several dimensions. Those with other lower bounds than 1 are sent as string_value, such as
+     * "[0:1]={1,2}".
      *
      * @generated from field: opsdb.v1.ArrayValue array_value = 11;
      */
