@@ -23,8 +23,8 @@ export function planCase(seed: number): PlannedCase {
   const chance = new Chance(seed);
   const writes = randomWrites(chance, schema);
   const queries = [
-    ...schema.tables.map((table) => randomQuery(chance, table)),
-    ...Array.from({ length: 3 }, () => randomQuery(chance, chance.of(schema.tables))),
+    ...schema.tables.map((table) => randomQuery(chance, schema, table)),
+    ...Array.from({ length: 3 }, () => randomQuery(chance, schema, chance.of(schema.tables))),
   ];
   return { seed, schema, queries, ...writes };
 }

@@ -9,6 +9,8 @@ export interface SampledType {
   unordered?: true;
   /** No equality operator at all. */
   incomparable?: true;
+  /** Equal values have equal texts. */
+  exact?: true;
   /** PostgreSQL has no foreign keys of this type. */
   unreferenced?: true;
   /** A text type: LIKE, concatenation. */
@@ -35,35 +37,40 @@ const letters = ["a", "A", "b", "ab", "", "ä", "a\u0308", "Z", "a b", "ß"];
 const numbers = ["0", "1", "2", "3", "-1", "7"];
 
 export const sampledTypes: readonly SampledType[] = [
-  { sql: "int", texts: numbers, number: true },
-  { sql: "smallint", texts: numbers, number: true },
-  { sql: "bigint", texts: [...numbers, "9223372036854775807"] },
-  { sql: "oid", texts: ["1", "2", "4294967295"] },
-  { sql: "bool", texts: ["t", "false"] },
+  { sql: "int", exact: true, texts: numbers, number: true },
+  { sql: "smallint", exact: true, texts: numbers, number: true },
+  { sql: "bigint", exact: true, texts: [...numbers, "9223372036854775807"] },
+  { sql: "oid", exact: true, texts: ["1", "2", "4294967295"] },
+  { sql: "bool", exact: true, texts: ["t", "false"] },
   { sql: "numeric", texts: ["1", "1.0", "1.00", "-0.0", "0", "2.5", "2.50", "NaN", "Infinity", "1e3", "1000"] },
-  { sql: "numeric(6,2)", texts: ["1", "1.005", "1.01", "-3", "NaN", "0"], number: true },
+  { sql: "numeric(6,2)", exact: true, texts: ["1", "1.005", "1.01", "-3", "NaN", "0"], number: true },
   { sql: "float8", texts: ["0", "-0", "1.5", "NaN", "-Infinity", "1e300", "0.1"] },
   { sql: "float4", texts: ["0", "-0", "1.5", "NaN", "0.1", "16777216"] },
   { sql: "money", texts: ["1.00", "$1.00", "-2.50", "1,000.00"], bad: ["much"] },
-  { sql: "text", texts: letters, text: true },
-  { sql: 'text collate "und-x-icu"', texts: letters, text: true },
-  { sql: 'text collate "C"', texts: letters, text: true },
+  { sql: "text", exact: true, texts: letters, text: true },
+  { sql: 'text collate "und-x-icu"', exact: true, texts: letters, text: true },
+  { sql: 'text collate "C"', exact: true, texts: letters, text: true },
   { sql: "text collate kinds.caseless", texts: letters },
-  { sql: "varchar(5)", texts: letters, text: true },
+  { sql: "varchar(5)", exact: true, texts: letters, text: true },
   { sql: "varchar(5) collate kinds.caseless", texts: letters },
   { sql: "char(4)", texts: ["a", "a  ", "A", "b", "", "ab"] },
   { sql: "bpchar", texts: ["a", "a  ", "A", "b", ""] },
-  { sql: "name", texts: ["a", "A", "b c"] },
+  { sql: "name", exact: true, texts: ["a", "A", "b c"] },
   { sql: '"char"', texts: ["a", "b", ""] },
   { sql: "citext", texts: letters },
-  { sql: "uuid", texts: ["00000000-0000-0000-0000-000000000001", "{A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11}"] },
-  { sql: "bytea", texts: ["\\x", "\\x00ff", "\\x00FF", "\\x61"] },
-  { sql: "date", texts: ["2026-01-01", "2025-12-31", "infinity", "0044-03-15 BC"] },
+  {
+    sql: "uuid",
+    exact: true,
+    texts: ["00000000-0000-0000-0000-000000000001", "{A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11}"],
+  },
+  { sql: "bytea", exact: true, texts: ["\\x", "\\x00ff", "\\x00FF", "\\x61"] },
+  { sql: "date", exact: true, texts: ["2026-01-01", "2025-12-31", "infinity", "0044-03-15 BC"] },
   { sql: "time", texts: ["00:00", "24:00", "12:30:00.5"] },
   { sql: "timetz", texts: ["12:00+00", "14:00+02", "12:00:00.5-03"], bad: ["noon"] },
   { sql: "timestamp(3)", texts: ["2026-01-01", "2026-01-01 00:00:00.0004", "infinity"] },
   {
     sql: "timestamptz",
+    exact: true,
     texts: ["2026-01-01T00:00:00Z", "2026-01-01T02:00:00+02", "-infinity", "2026-01-01 00:00:00.000001Z"],
   },
   {
@@ -74,7 +81,7 @@ export const sampledTypes: readonly SampledType[] = [
   { sql: "interval(0)", texts: ["1.4 s", "1 s", "60 s", "1 min"], bad: ["short"] },
   { sql: "json", texts: ["1", "1.0", '{"b":1,  "a":2}', "null"], incomparable: true, unordered: true },
   { sql: "jsonb", texts: ["1", "1.0", "[1.00]", "[1]", '{"b":1,"a":2.0}', '{"a":2,"b":1}', "null"] },
-  { sql: 'kinds."Mood"', texts: ["sad", "ok", "very happy"] },
+  { sql: 'kinds."Mood"', exact: true, texts: ["sad", "ok", "very happy"] },
   { sql: "kinds.amount", texts: ["1", "1.0", "2.50", "2.5", "-99"], bad: ["-100", "x"] },
   { sql: "kinds.code", texts: ["a", "A", "abc"], bad: ["bad"] },
   { sql: "kinds.named", texts: letters },

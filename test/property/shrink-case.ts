@@ -14,6 +14,7 @@ export function* smallerCases(planned: PlannedCase): Generator<PlannedCase> {
   for (const query of planned.queries) {
     if (query.where) yield { ...planned, queries: [{ ...query, where: undefined }] };
     if (query.limit !== undefined) yield { ...planned, queries: [{ ...query, limit: undefined }] };
+    if (query.related.length > 0) yield { ...planned, queries: [{ ...query, related: [] }] };
     if (query.orderBy.length > 0) yield { ...planned, queries: [{ ...query, orderBy: query.orderBy.slice(1) }] };
   }
 }
