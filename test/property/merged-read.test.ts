@@ -14,14 +14,13 @@ afterAll(async () => {
   await world[Symbol.asyncDispose]();
 });
 
-const seeds = chosenSeeds();
-
-function chosenSeeds(): number[] {
-  const { TEST_SEED, TEST_SEEDS, TEST_NIGHTLY } = process.env;
-  if (TEST_SEED !== undefined) return [Number(TEST_SEED)];
-  const [from = 0, count = TEST_NIGHTLY ? 5_000 : 360] = (TEST_SEEDS ?? "").split("+").filter(Boolean).map(Number);
-  return Array.from({ length: count }, (_, i) => from + i);
-}
+/** TEST_SEED=7 is one case, TEST_SEED=1000+500 so many from one on. */
+const { TEST_SEED = "", TEST_NIGHTLY } = process.env;
+const [first = 0, count = TEST_SEED === "" ? (TEST_NIGHTLY ? 5_000 : 240) : 1] = TEST_SEED.split("+")
+  .filter((part) => part !== "")
+  .map(Number);
+const seeds = Array.from({ length: count }, (_, i) => first + i);
+const MOST_FAILURES = 5;
 
 test(`G6: a merged read is what the database answers once the pending writes are executed (${seeds.length} random cases)`, {
   timeout: 60_000 + seeds.length * 1_000,
@@ -32,24 +31,26 @@ test(`G6: a merged read is what the database answers once the pending writes are
     const outcome = await outcomeOf(planCase(seed));
     if ("pending" in outcome) facts.push(outcome);
     else failures.push(await report(seed));
-    if (failures.length >= (process.env.TEST_SURVEY ? 1_000 : 1)) break;
+    if (failures.length >= MOST_FAILURES) break;
   }
   if (failures.length > 0) expect.fail(failures.join("\n\n"));
   const total = (of: keyof CaseFacts): number => facts.reduce((sum, each) => sum + each[of], 0);
-  if (process.env.TEST_FACTS)
-    console.log({
-      cases: facts.length,
-      pending: total("pending"),
-      foreseen: total("foreseen"),
-      unforeseen: total("unforeseen"),
-      rows: total("rows"),
-    });
+  const totals = {
+    pending: total("pending"),
+    foreseen: total("foreseen"),
+    unforeseen: total("unforeseen"),
+    rows: total("rows"),
+    refused: total("refused"),
+  };
+  if (TEST_SEED !== "" || TEST_NIGHTLY) console.info(`${seeds.length} cases`, totals);
   if (seeds.length < 100) return;
   // The generator is worth its time only while all of this happens.
-  expect(total("pending")).toBeGreaterThan(seeds.length);
-  expect(total("foreseen")).toBeGreaterThan(seeds.length / 10);
-  expect(total("unforeseen")).toBeGreaterThan(seeds.length / 50);
-  expect(total("rows")).toBeGreaterThan(seeds.length * 4);
+  expect(totals.pending).toBeGreaterThan(seeds.length * 3);
+  expect(totals.pending - totals.foreseen).toBeGreaterThan(seeds.length);
+  expect(totals.foreseen).toBeGreaterThan(seeds.length / 10);
+  expect(totals.unforeseen).toBeGreaterThan(seeds.length / 50);
+  expect(totals.rows).toBeGreaterThan(seeds.length * 4);
+  expect(totals.refused).toBeLessThan(seeds.length);
 });
 
 /** What a case came to; an error that nothing in it explains is a failure as well. */

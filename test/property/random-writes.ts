@@ -25,7 +25,7 @@ export interface PlannedWrites {
 
 export function randomWrites(chance: Chance, schema: PlannedSchema): PlannedWrites {
   const writes: PlannedWrite[] = [];
-  const bases = chance.between(4, 16);
+  const bases = chance.between(6, 20);
   for (let i = 0; i < bases; i++)
     writes.push({ mutations: [insert(chance, chance.of(schema.tables), "insert", false)], unasked: false });
   const more = chance.between(1, 14);

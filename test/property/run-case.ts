@@ -32,6 +32,8 @@ export interface CaseFacts {
   foreseen: number;
   unforeseen: number;
   rows: number;
+  /** Queries that PostgreSQL refused, before and after alike. */
+  refused: number;
 }
 
 /**
@@ -84,7 +86,13 @@ class CaseRun {
     const merged = await this.#answers(this.#merged, real);
 
     const twin = await this.#executeOnTwin(cursor, entries);
-    const facts = { pending: entries.length, foreseen: twin.refused, unforeseen: 0, rows: twin.rows };
+    const facts = {
+      pending: entries.length,
+      foreseen: twin.refused,
+      unforeseen: 0,
+      rows: twin.rows,
+      refused: twin.errors,
+    };
     const shown = this.#compare("while nothing is known of main", merged, twin.answers, twin.applied);
     if (shown) return shown;
 
@@ -119,7 +127,7 @@ class CaseRun {
 
   /** The pending writes, for real, on the same rows, in tables without unforeseen constraints. */
   async #executeOnTwin(cursor: bigint, entries: readonly BufferedWrite[]) {
-    const { catalog, real, twin } = this.#schema;
+    const { real, twin } = this.#schema;
     await this.#world.pool.query(this.#planned.schema.tables.map((table) => copySql(table, real, twin)).join(";"));
     const ids = new Map(
       this.#planned.schema.tables.map(({ name }) => [tableId(real, name), tableId(twin, name)] as const),
@@ -130,7 +138,8 @@ class CaseRun {
     const answers = await this.#answers(this.#plain, twin);
     const applied = appliedOf(decided);
     const rows = answers.reduce((sum, answer) => sum + ("rows" in answer ? answer.rows.length : 0), 0);
-    return { answers, applied, refused: effective.length - applied, rows, catalog };
+    const errors = answers.filter((answer) => "error" in answer).length;
+    return { answers, applied, refused: effective.length - applied, rows, errors };
   }
 
   #repeated(entries: readonly BufferedWrite[], cursor: bigint): number {
