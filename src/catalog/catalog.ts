@@ -73,6 +73,8 @@ export interface Table {
   name: string;
   /** Quoted SQL name: `"public"."files"`. */
   sql: string;
+  /** What to write to and to look for keys in: the rows of the table itself, without those of tables that inherit from it. */
+  ownSql: string;
   columns: readonly Column[];
   byName: ReadonlyMap<string, Column>;
   /** Columns of the primary key in its order; empty for none. */
@@ -81,6 +83,8 @@ export interface Table {
   looseKey: boolean;
   foreignKeys: readonly ForeignKey[];
   checks: readonly Check[];
+  /** Ids of all tables that inherit from it (a partition is not a table of its own): a read of it shows their rows too. */
+  heirs: readonly string[];
   comment: string;
 }
 

@@ -4,7 +4,7 @@ import { quoteIdentifier } from "../postgres/quote.ts";
 import type { Catalog, Column, Table } from "./catalog.ts";
 
 /** A table without what follows from the rest of it: what a catalog is made of, and what its JSON form holds. */
-export type TableContent = Omit<Table, "name" | "sql" | "byName" | "looseKey">;
+export type TableContent = Omit<Table, "name" | "sql" | "ownSql" | "byName" | "looseKey">;
 
 /** Makes a catalog of tables. The fingerprint depends on the content alone, not on the order of the tables. */
 export function createCatalog(contents: readonly TableContent[]): Catalog {
@@ -32,7 +32,9 @@ export function createCatalog(contents: readonly TableContent[]): Catalog {
 
 /** The catalog as JSON text, for starting while the database is away. */
 export function serializeCatalog(catalog: Catalog): string {
-  return JSON.stringify(catalog.tables.map(({ name, sql, byName, looseKey, ...content }): TableContent => content));
+  return JSON.stringify(
+    catalog.tables.map(({ name, sql, ownSql, byName, looseKey, ...content }): TableContent => content),
+  );
 }
 
 /** Reads what serializeCatalog wrote. Throws a SyntaxError for anything else. */
@@ -53,11 +55,13 @@ function idPart(name: string): string {
 
 function completeTable(content: TableContent): Table {
   const { schema, table } = content;
+  const sql = `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
   const byName = new Map(content.columns.map((column) => [column.name, column]));
   return Object.freeze({
     ...content,
     name: schema === "public" ? idPart(table) : content.id,
-    sql: `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`,
+    sql,
+    ownSql: content.heirs.length > 0 ? `only ${sql}` : sql,
     byName,
     looseKey: content.primaryKey.some((key) => isLooseKey(byName.get(key))),
   });
@@ -84,5 +88,5 @@ function readTable(content: TableContent): TableContent {
       comment: c.comment,
     }),
   );
-  return { ...content, columns };
+  return { ...content, heirs: content.heirs ?? [], columns };
 }

@@ -57,6 +57,7 @@ interface TableRow {
   columns: ColumnRow[] | null;
   primary_key: string[] | null;
   checks: Check[] | null;
+  heirs: { schema: string; name: string }[] | null;
   foreign_keys: { name: string; columns: string[]; schema: string; table: string; referenced: string[] }[] | null;
 }
 
@@ -67,11 +68,15 @@ interface CatalogRow {
 
 const CATALOG_SQL = `
 with recursive chosen as (
-  select c.oid, n.nspname, c.relname
+  select c.oid, n.nspname, c.relname, c.relkind
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p') and c.relpersistence = 'p' and not c.relispartition
     and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
     and (n.nspname <> 'opsdb' or c.relname = 'operator_action')
+), heirs (ancestor, heir) as (
+  select i.inhparent, i.inhrelid from pg_inherits i join chosen c on c.oid = i.inhparent and c.relkind = 'r'
+  union
+  select h.ancestor, i.inhrelid from heirs h join pg_inherits i on i.inhparent = h.heir
 ), attributes as (
   select a.* from pg_attribute a join chosen c on c.oid = a.attrelid where a.attnum > 0 and not a.attisdropped
 ), used (oid) as (
@@ -119,6 +124,9 @@ select json_build_object(
           order by o.conname)
         from pg_constraint o
         where o.conrelid = c.oid and o.contype = 'c' and coalesce(to_jsonb(o) ->> 'conenforced', 'true') = 'true'),
+      'heirs', (
+        select json_agg(json_build_object('schema', o.nspname, 'name', o.relname) order by o.nspname, o.relname)
+        from heirs h join chosen o on o.oid = h.heir where h.ancestor = c.oid),
       'foreign_keys', (
         select json_agg(json_build_object(
           'name', o.conname, 'schema', n.nspname, 'table', r.relname,
@@ -157,6 +165,7 @@ function readTable(row: TableRow, types: ReadonlyMap<string, TypeRow>): TableCon
       referencedColumns: key.referenced,
     })),
     checks: row.checks ?? [],
+    heirs: (row.heirs ?? []).map(({ schema, name }) => tableId(schema, name)),
     comment: row.comment ?? "",
   };
 }

@@ -115,7 +115,7 @@ export function preconditionStatement(
       where += ` and ${sameText(column, `t.${quote(name)}`, `$${values.length}::text`)}`;
     });
   return named(
-    `select opsdb.expect_precondition((select count(*) from (select 1 from ${table.sql} t where ${where} for update) found) ${expected})`,
+    `select opsdb.expect_precondition((select count(*) from (select 1 from ${table.ownSql} t where ${where} for update) found) ${expected})`,
     values,
   );
 }
@@ -158,13 +158,13 @@ function effectSql(table: Table, run: readonly Mutation[]): { text: string; valu
       const set = written.map(({ name, type }, i) => `${quote(name)} = v.c${i}::${type.cast}`).join(", ");
       const source = unnest("v", written.length + keys.length, 0);
       return {
-        text: `update ${table.sql} as t set ${set} from ${source} where ${keyMatch(keys, written.length)}`,
+        text: `update ${table.ownSql} as t set ${set} from ${source} where ${keyMatch(keys, written.length)}`,
         values: [...writtenValues, ...keyValues],
       };
     }
     case "delete":
       return {
-        text: `delete from ${table.sql} as t using ${unnest("v", keys.length, 0)} where ${keyMatch(keys, 0)}`,
+        text: `delete from ${table.ownSql} as t using ${unnest("v", keys.length, 0)} where ${keyMatch(keys, 0)}`,
         values: keyValues,
       };
   }

@@ -66,6 +66,7 @@ class GroupQuery implements PlannedQuery {
   }
 
   #over(overlaid: OverlaidTable | undefined): Over | undefined {
+    if (overlaid && overlaid.heirs.length > 0) return overlaid.freeze();
     const matches = compileMatch<OverlaidRow>(this.#table, this.#query.where, cell);
     return overlaid && { keys: overlaid.freeze().keys, rows: rowsThatMatter(overlaid, matches, [], undefined) };
   }

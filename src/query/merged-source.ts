@@ -9,6 +9,8 @@ export interface Over {
   keys: readonly (readonly TextValue[])[];
   /** Those that stand in their place, and new ones: one value for each of the table's columns. */
   rows: readonly (readonly TextValue[])[];
+  /** Where other tables inherit from the table: all of those, each with what is put over its own rows. */
+  heirs?: readonly { table: Table; over: Over | undefined }[];
 }
 
 /** SQL with the parameters that it adds to those of the statement it becomes a part of. */
@@ -25,12 +27,18 @@ export interface Fragment {
 export function mergedSource(table: Table, overlaid: Over | undefined, parameters: number): Fragment {
   if (!overlaid) return { sql: table.sql, values: [] };
   const columns = table.columns.map(({ name }) => quote(name)).join(", ");
-  const keys = excludedKeys(table, overlaid.keys, parameters);
-  const rows = overlaidRows(table, overlaid.rows, parameters + keys.values.length);
-  return {
-    sql: `(select ${columns} from ${table.sql} t where ${keys.sql} union all select ${columns} from ${rows.sql} t)`,
-    values: [...keys.values, ...rows.values],
-  };
+  const arms: string[] = [];
+  const values: unknown[] = [];
+  for (const { table: of, over } of [{ table, over: overlaid }, ...(overlaid.heirs ?? [])]) {
+    const keys = excludedKeys(of, over?.keys ?? [], parameters + values.length);
+    values.push(...keys.values);
+    arms.push(`select ${columns} from ${of.ownSql} t where ${keys.sql}`);
+    if (!over) continue;
+    const rows = overlaidRows(of, over.rows, parameters + values.length);
+    values.push(...rows.values);
+    arms.push(`select ${columns} from ${rows.sql} t`);
+  }
+  return { sql: `(${arms.join(" union all ")})`, values };
 }
 
 /** The condition on `t` that leaves these keys out. */
@@ -63,7 +71,10 @@ const HASHED_KEYS = 20_000;
 
 /** work_mem, kB, that a statement needs for leaving out so many keys; past it, hashing turns to a quadratic search. */
 export function memoryFor(overlaid: Over | undefined): number | undefined {
-  const keys = overlaid?.keys.length ?? 0;
+  const keys = Math.max(
+    overlaid?.keys.length ?? 0,
+    ...(overlaid?.heirs ?? []).map(({ over }) => over?.keys.length ?? 0),
+  );
   return keys > HASHED_KEYS ? Math.ceil(keys / 4) : undefined;
 }
 

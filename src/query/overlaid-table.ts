@@ -35,6 +35,8 @@ const MOST_ORDERED = 4;
 /** The rows of one table that pending writes name, over one snapshot. */
 export class OverlaidTable {
   readonly table: Table;
+  /** Where other tables inherit from the table: all of those, each with what is put over its own rows. */
+  readonly heirs: readonly { table: Table; overlaid: OverlaidTable | undefined }[];
   readonly #keyIndexes: number[];
   /** By the key's text. Several texts may be the same key; null for one that is no key of the table. */
   readonly #rows = new Map<string, OverlaidRow | null>();
@@ -45,8 +47,9 @@ export class OverlaidTable {
 
   readonly #ordered = new Map<string, OrderedRows>();
 
-  constructor(table: Table) {
+  constructor(table: Table, heirs: OverlaidTable["heirs"] = []) {
     this.table = table;
+    this.heirs = heirs;
     this.#keyIndexes = keyColumns(table).map((column) => table.columns.indexOf(column));
   }
 
@@ -69,7 +72,9 @@ export class OverlaidTable {
   /** What to put over the table, as of now. */
   freeze(): Over {
     const keys = this.#changed.flatMap(({ key, baseKey }) => (baseKey === undefined ? [] : [key]));
-    return { keys, rows: this.#changed.flatMap(({ row }) => (row ? [row] : [])) };
+    const rows = this.#changed.flatMap(({ row }) => (row ? [row] : []));
+    if (this.heirs.length === 0) return { keys, rows };
+    return { keys, rows, heirs: this.heirs.map(({ table, overlaid }) => ({ table, over: overlaid?.freeze() })) };
   }
 
   /** The changed rows along a column. Kept while few of them change. */

@@ -45,7 +45,26 @@ export class Overlay {
   /** What to put over a table; undefined for nothing. */
   table(id: string): OverlaidTable | undefined {
     const overlaid = this.#tables.get(id);
-    return overlaid?.isEmpty ? undefined : overlaid;
+    const table = this.#catalog.byId(id);
+    if (!table || table.heirs.length === 0) return overlaid?.isEmpty ? undefined : overlaid;
+    const family = overlaid ?? new OverlaidTable(table, this.#heirsOf(table));
+    return [family, ...family.heirs.map((heir) => heir.overlaid)].every((each) => each?.isEmpty ?? true)
+      ? undefined
+      : family;
+  }
+
+  #heirsOf(table: Table): OverlaidTable["heirs"] {
+    const tables = table.heirs.flatMap((id) => this.#catalog.byId(id) ?? []);
+    // Looked up when they are asked for: a pending write may name a row of theirs later on.
+    return tables.map((heir) => {
+      const overlaid = (): OverlaidTable | undefined => this.#tables.get(heir.id);
+      return {
+        table: heir,
+        get overlaid() {
+          return overlaid();
+        },
+      };
+    });
   }
 
   async #grow(pending: readonly BufferedWrite[], base: OverlayBase): Promise<void> {
@@ -78,7 +97,7 @@ export class Overlay {
     for (const [id, keys] of unknown) {
       const table = this.#catalog.byId(id);
       if (!table) continue; // its writes change nothing
-      const overlaid = this.#tables.get(id) ?? new OverlaidTable(table);
+      const overlaid = this.#tables.get(id) ?? new OverlaidTable(table, this.#heirsOf(table));
       const rows = await rowsNamed(overlaid, [...keys.values()], base);
       [...keys.keys()].forEach((text, i) => {
         overlaid.name(text, rows[i] ?? null);
@@ -139,9 +158,7 @@ class Rehearsal {
     }
   }
 
-  async #round(
-    writes: readonly BufferedWrite[],
-  ): Promise<{ rows: ChangedRows; merged: number } | undefined> {
+  async #round(writes: readonly BufferedWrite[]): Promise<{ rows: ChangedRows; merged: number } | undefined> {
     const rows: ChangedRows = new Map();
     let merged = 0;
     for (const [i, { write }] of writes.entries()) {

@@ -59,7 +59,7 @@ export class TableReader {
     const truncations = this.#pending?.truncations;
     try {
       // Before the snapshot, for G5: a write that is proven by now is in the snapshot, one that is proven in between is not.
-      const touched = plan.tables.some(({ id }) => this.#pending?.touches(id));
+      const touched = plan.tables.some(({ id, heirs }) => [id, ...heirs].some((each) => this.#pending?.touches(each)));
       using snapshot = await Snapshot.open(pool, this.#site, timeoutMs, signal);
       const overlay = await this.#overlayOf(snapshot, catalog, touched);
       if (this.#pending?.truncations !== truncations)

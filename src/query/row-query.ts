@@ -3,7 +3,7 @@ import { quoteIdentifier as quote } from "../postgres/quote.ts";
 import type { TextValue } from "../value.ts";
 import { conditionSql, type OrderColumn, orderBySql, totalOrder } from "./condition-sql.ts";
 import { compileMatch, pinnedKey, type Verdict } from "./in-memory-match.ts";
-import { overlaidRows } from "./merged-source.ts";
+import { memoryFor, mergedSource, type Over, overlaidRows } from "./merged-source.ts";
 import { baseKeyText, cell, type OverlaidRow, type OverlaidTable, type Replaced } from "./overlaid-table.ts";
 import type { Batch, FrozenOverlay, Overlaid, PlannedQuery, RunStatement, TableStatement } from "./plan-query.ts";
 import { planRelated, type RelatedPlan } from "./related-rows.ts";
@@ -83,6 +83,10 @@ class RowQuery implements PlannedQuery {
       yield* this.#runWhole(undefined, related, runStatement, batchSize);
       return;
     }
+    if (over.heirs.length > 0) {
+      yield* this.#runWhole(undefined, related, runStatement, batchSize, over.freeze());
+      return;
+    }
     const merged: Merged = { rows: this.#rowsThatMatter(over), replaced: over.replacedNow() };
     if (this.#order.length === 0) yield* this.#runInParts(merged, related, runStatement, batchSize);
     else yield* this.#runWhole(merged, related, runStatement, batchSize);
@@ -112,12 +116,18 @@ class RowQuery implements PlannedQuery {
   }
 
   /** In one statement, which is asked for more rows where too many of the base turn out to be replaced. */
-  async *#runWhole(merged: Merged | undefined, related: FrozenOverlay, runStatement: RunStatement, batchSize: number) {
+  async *#runWhole(
+    merged: Merged | undefined,
+    related: FrozenOverlay,
+    runStatement: RunStatement,
+    batchSize: number,
+    family?: Over,
+  ) {
     const most = merged?.replaced.size ?? 0;
     let spare = Math.min(most, SPARE_ROWS);
     let emitted = 0;
     for (;;) {
-      const { statement, keep, orderAt } = this.#statement(merged ?? {}, related, spare);
+      const { statement, keep, orderAt } = this.#statement(merged ?? {}, related, spare, family);
       let read = 0;
       let known = emitted; // in the same snapshot a wider look begins with the same rows
       for await (const batch of runStatement(statement, batchSize)) {
@@ -147,8 +157,11 @@ class RowQuery implements PlannedQuery {
     return { resumePoint: encodeResumePoint(this.#query.identity, { values, rowCount }) };
   }
 
-  /** Over the base, less what is replaced; over the overlaid rows; or over both. */
-  #statement({ rows, replaced }: Partial<Merged>, related: FrozenOverlay, spare: number): Statement {
+  /**
+   * Over the base, less what is replaced; over the overlaid rows; or over both. Where others inherit from the table, the
+   * base is all of them with what is put over each.
+   */
+  #statement({ rows, replaced }: Partial<Merged>, related: FrozenOverlay, spare: number, family?: Over): Statement {
     const values: unknown[] = [];
     const table = this.#table;
     const filters = [conditionSql(table, "t", this.#query.where, values)];
@@ -171,8 +184,11 @@ class RowQuery implements PlannedQuery {
     const columns = selected.columns.map((column, i) => `t.${quote(column.name)} as c${i}`).join(", ");
     const inTable = this.#order.map(({ column }) => `t.${quote(column.name)}`);
     const marks = replaces && rows ? [", null::text as m", ", '' as m"] : ["", ""];
-    const base = (): string =>
-      `select ${columns}${marks[0]} from ${table.sql} t where ${where}${orderBySql(this.#order, inTable)}${top}`;
+    const base = (): string => {
+      const source = mergedSource(table, family, values.length);
+      values.push(...source.values);
+      return `select ${columns}${marks[0]} from ${source.sql} t where ${where}${orderBySql(this.#order, inTable)}${top}`;
+    };
     const overlay = (given: readonly (readonly TextValue[])[]): string => {
       const source = overlaidRows(table, given, values.length);
       values.push(...source.values);
@@ -183,7 +199,7 @@ class RowQuery implements PlannedQuery {
     else if (!replaced) text = overlay(rows) + top;
     // Order and limit inside the base's arm keep its index scan.
     else text = `select * from ((${base()}) union all (${overlay(rows)})) u${orderBy("u")}${top}`;
-    const memory = { memoryKb: undefined as number | undefined };
+    const memory = { memoryKb: memoryFor(family) };
     if (this.#related.length > 0) {
       const fragments = this.#related.map((one, i) => {
         const fragment = one.sql("x", (column) => selected.name(column), related, values, memory);

@@ -37,7 +37,7 @@ export async function checkAgainstMergedView(options: {
       values.push(mutation.key[i] ?? null);
       return `t.${quote(name)} = $${values.length}::text::${type.castWithModifier}`;
     });
-    return `exists (select from ${table.sql} t where ${match.join(" and ")})`;
+    return `exists (select from ${table.ownSql} t where ${match.join(" and ")})`;
   });
   const ledger = "(select payload_hash from opsdb.ledger where write_id = $1::uuid)";
   const [row] = await queryRows(pool, signal, named(`select ${[ledger, ...answers].join(", ")}`, values));

@@ -61,8 +61,9 @@ function randomGroups(chance: Chance, { columns }: PlannedTable): Partial<TableQ
 function randomRelated(chance: Chance, { tables }: PlannedSchema, table: PlannedTable): TableQuery["related"] {
   const others = tables.filter(
     (other) =>
+      !tables.some(({ inherits }) => inherits === other.name) && // its rows have no one order
       other.references.some((reference) => reference.table === table.name) !==
-      table.references.some((reference) => reference.table === other.name),
+        table.references.some((reference) => reference.table === other.name),
   );
   return chance.draw(others, 1).map((other) => ({
     table: other.name,

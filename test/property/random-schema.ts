@@ -22,6 +22,8 @@ export interface PlannedTable {
   references: { column: string; table: string }[];
   /** Hashed by the first column of the key, in three partitions, of which one may be missing. */
   partitions: 0 | 2 | 3;
+  /** An earlier table, whose columns and key it has too. */
+  inherits?: string;
 }
 
 export interface PlannedSchema {
@@ -49,8 +51,26 @@ const columnNames = [
 export function randomSchema(chance: Chance): PlannedSchema {
   const names = chance.draw(tableNames, chance.between(1, 3));
   const tables: PlannedTable[] = [];
-  for (const name of names) tables.push(randomTable(chance, name, tables));
+  for (const name of names) {
+    const ancestor = tables[chance.below(tables.length * 4 + 1)];
+    tables.push(ancestor?.partitions === 0 ? heirOf(chance, name, ancestor) : randomTable(chance, name, tables));
+  }
   return { tables };
+}
+
+function heirOf(chance: Chance, name: string, ancestor: PlannedTable): PlannedTable {
+  const more = { name: "more", type: chance.of(sampledTypes), nullable: true };
+  const columns = chance.once(2) ? [...ancestor.columns, more] : ancestor.columns;
+  const unique = new Set(columns.map((column) => column.name));
+  return {
+    name,
+    columns: columns.filter((column) => unique.delete(column.name)),
+    key: ancestor.key,
+    unforeseen: [],
+    references: [],
+    partitions: 0,
+    inherits: ancestor.name,
+  };
 }
 
 function randomTable(chance: Chance, name: string, earlier: readonly PlannedTable[]): PlannedTable {
@@ -122,14 +142,22 @@ function randomGenerated(chance: Chance, columns: readonly PlannedColumn[]): Pla
 
 /** The statements that make the schema; without what a merged read does not foresee where `foreseen` is set. */
 export function schemaSql(namespace: string, { tables }: PlannedSchema, foreseen: boolean): string {
-  return [`create schema ${quote(namespace)}`, ...tables.flatMap((table) => tableSql(namespace, table, foreseen))].join(
-    ";\n",
-  );
+  return [
+    `create schema ${quote(namespace)}`,
+    ...tables.flatMap((table) => tableSql(namespace, tables, table, foreseen)),
+  ].join(";\n");
 }
 
-function tableSql(namespace: string, table: PlannedTable, foreseen: boolean): string[] {
+function tableSql(
+  namespace: string,
+  tables: readonly PlannedTable[],
+  table: PlannedTable,
+  foreseen: boolean,
+): string[] {
   const name = (of: string) => `${quote(namespace)}.${quote(of)}`;
-  const columns = table.columns.map((column) =>
+  const inherited = tables.find(({ name }) => name === table.inherits)?.columns ?? [];
+  const own = table.columns.filter((column) => !inherited.some(({ name }) => name === column.name));
+  const columns = own.map((column) =>
     [
       quote(column.name),
       column.type.sql,
@@ -147,6 +175,7 @@ function tableSql(namespace: string, table: PlannedTable, foreseen: boolean): st
     ...table.references.map((r) => `foreign key (${quote(r.column)}) references ${name(r.table)}`),
   ];
   const body = [...columns, `primary key (${key})`, ...constraints].join(", ");
+  const heir = table.inherits === undefined ? "" : ` inherits (${name(table.inherits)})`;
   const by = partitioned ? ` partition by hash (${quote(table.key[0] ?? "")})` : "";
   const parts = Array.from(
     { length: partitioned ? table.partitions : 0 },
@@ -157,5 +186,5 @@ function tableSql(namespace: string, table: PlannedTable, foreseen: boolean): st
   const unenforced = [name(table.name), ...table.references.map((r) => name(r.table))].map(
     (each) => `alter table ${each} disable trigger all`,
   );
-  return [`create table ${name(table.name)} (${body})${by}`, ...(foreseen ? unenforced : parts)];
+  return [`create table ${name(table.name)} (${body})${heir}${by}`, ...(foreseen ? unenforced : parts)];
 }

@@ -56,6 +56,7 @@ export function table(name: string, columns: Column[], options: Partial<TableCon
     primaryKey: [],
     foreignKeys: [],
     checks: [],
+    heirs: [],
     comment: "",
     ...options,
   };

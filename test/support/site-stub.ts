@@ -250,12 +250,14 @@ const filesTable: Table = (() => {
     table: "files",
     name: "files",
     sql: '"public"."files"',
+    ownSql: '"public"."files"',
     columns,
     byName: new Map(columns.map((each) => [each.name, each])),
     primaryKey: ["id"],
     looseKey: false,
     foreignKeys: [],
     checks: [],
+    heirs: [],
     comment: "raw data files",
   };
 })();
