@@ -122,7 +122,11 @@ async function ask(source: ReplicaSource, group: readonly Question[]): Promise<T
 }
 
 function statementOf({ table, columns, defaults, entries }: Question, group: readonly Question[]): Statement {
-  const typed = columns.map(({ name, type }, i) => `v.c${i}::${type.cast}::${type.castWithModifier} as ${quote(name)}`);
+  // With the column's collation, a CHECK compares as it does in the table.
+  const typed = columns.map(({ name, type, collation }, i) => {
+    const collate = collation === undefined ? "" : ` collate ${collation}`;
+    return `v.c${i}::${type.cast}::${type.castWithModifier}${collate} as ${quote(name)}`;
+  });
   const filled = defaults.map((c) => `(${c.defaultExpression})::${c.type.castWithModifier} as ${quote(c.name)}`);
   const asked = entries.map((entry) => {
     // The output function's text: a cast to text takes the spaces off char(n) and spells booleans out. A composite value whose

@@ -20,6 +20,7 @@ beforeEach(async () => {
     create table shots (
       id int primary key, length interval, span int4range, filled percent default 1 + 1, bits bit(4),
       drawn text not null default upper('n' || 'ew'), low int, high int check (high < 100),
+      band text collate "und-x-icu" check (band < 'n'),
       constraint shots_order check (low < high))`);
   await database.caughtUp();
   replica = new pg.Client({ connectionString: database.standbyUrl });
@@ -62,9 +63,9 @@ test("the replica evaluates defaults and brings values into their stored form", 
     insert({ id: "1", length: "90 min", span: "[1,5]" }),
     insert({ id: "2", length: "1 day", span: "empty", drawn: "x" }),
   );
-  expect(first?.columns).toEqual(["id", "length", "span", "filled", "bits", "drawn", "low", "high"]);
-  expect(first?.values).toEqual(["1", "01:30:00", "[1,6)", "2.00", null, "NEW", null, null]);
-  expect(second?.values).toEqual(["2", "1 day", "empty", "2.00", null, "x", null, null]);
+  expect(first?.columns).toEqual(["id", "length", "span", "filled", "bits", "drawn", "low", "high", "band"]);
+  expect(first?.values).toEqual(["1", "01:30:00", "[1,6)", "2.00", null, "NEW", null, null, null]);
+  expect(second?.values).toEqual(["2", "1 day", "empty", "2.00", null, "x", null, null, null]);
 });
 
 test("what it completes is what the main database stores", async () => {
@@ -96,6 +97,15 @@ test("a violated CHECK is named, with its column where it has one alone", async 
   expect(await refusal(insert({ id: "1" }), insert({ id: "2", low: "9", high: "3" }))).toEqual({
     reason: "CHECK_VIOLATION",
     field: "mutations[1].insert.values",
+  });
+});
+
+test("a CHECK compares texts by their column's collation", async () => {
+  const [mutation] = await complete(insert({ id: "1", band: "É" }));
+  expect(mutation?.values).toContain("É");
+  expect(await refusal(insert({ id: "1", band: "ø" }))).toEqual({
+    reason: "CHECK_VIOLATION",
+    field: 'mutations[0].insert.values["band"]',
   });
 });
 
