@@ -5,6 +5,7 @@ import { Consistency } from "../../gen/ts/opsdb/v1/query_pb.ts";
 import type { Value } from "../../gen/ts/opsdb/v1/value_pb.ts";
 import { WriteState } from "../../gen/ts/opsdb/v1/write_pb.ts";
 import { refusal, SiteCaller } from "../e2e/site-caller.ts";
+import { eventually } from "../support/eventually.ts";
 import { sql } from "../support/sql.ts";
 import { startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { typedValues } from "./typed-values.ts";
@@ -29,9 +30,15 @@ beforeAll(async () => {
      create type every.spans as range (subtype = text, collation = "C");
      ${typedValues.map((type, i) => `create table every.t${i} (id int primary key, v ${type.sql})`).join(";")}`,
   );
-  await sites.standby.caughtUp();
   site = new SiteCaller(sites.secondary);
+  await known("every.t0");
 });
+
+/** Resolves when the secondary site's catalog has the table. */
+async function known(table: string): Promise<void> {
+  await sites.standby.caughtUp();
+  await eventually(() => site.catalog.describeTable({ table }), Boolean, { what: `that ${table} is known` });
+}
 
 afterAll(async () => {
   site?.[Symbol.dispose]();
@@ -135,7 +142,7 @@ test("G6: tables of every shape are the same while writes are pending, on the re
      insert into every.device values (1, 'plain');
      insert into every.camera values (2, 'seen', 10)`,
   );
-  await sites.standby.caughtUp();
+  await known("every.spell");
   const tables = [
     'Other."Odd ""Na.me"',
     "every.same",
