@@ -12,7 +12,7 @@ export interface PlannedCase extends PlannedWrites {
 }
 
 /** Seeds that share a schema follow each other: a schema takes longer to make than a case to run. */
-export const CASES_OF_SCHEMA = 12;
+export const CASES_OF_SCHEMA = 6;
 
 export function schemaSeed(seed: number): number {
   return Math.floor(seed / CASES_OF_SCHEMA);
