@@ -64,11 +64,13 @@ export function afterSql(order: readonly OrderColumn[], point: ResumePoint, valu
   );
   if (plain)
     return `(${terms.map(({ name }) => name).join(", ")}) ${first?.descending ? "<" : ">"} (${terms.map(({ parameter }) => parameter).join(", ")})`;
-  const equal = terms.map(({ name, parameter, isNull }) => (isNull ? `${name} is null` : `${name} = ${parameter}`));
+  // "IS NULL" of a composite value is also true where all of its fields are NULL; in an order that is a value like others.
+  const absent = (name: string): string => `${name} is not distinct from null`;
+  const equal = terms.map(({ name, parameter, isNull }) => (isNull ? absent(name) : `${name} = ${parameter}`));
   const after = terms.map(({ name, parameter, isNull, nullable, descending, nullsFirst }) => {
-    if (isNull) return nullsFirst ? `${name} is not null` : "false";
+    if (isNull) return nullsFirst ? `${name} is distinct from null` : "false";
     const beyond = `${name} ${descending ? "<" : ">"} ${parameter}`;
-    return nullable && !nullsFirst ? `(${beyond} or ${name} is null)` : beyond;
+    return nullable && !nullsFirst ? `(${beyond} or ${absent(name)})` : beyond;
   });
   const any = terms.map((_, i) => `(${[...equal.slice(0, i), after[i]].join(" and ")})`).join(" or ");
   // Says nothing new, but lets an index on the first column begin at the point.
