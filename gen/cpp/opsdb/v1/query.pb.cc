@@ -51,7 +51,8 @@ struct ConditionListDefaultTypeInternal {
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 ConditionListDefaultTypeInternal _ConditionList_default_instance_;
 PROTOBUF_CONSTEXPR Comparison::Comparison(
     ::_pbi::ConstantInitialized): _impl_{
-    /*decltype(_impl_.column_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
+    /*decltype(_impl_.path_)*/{}
+  , /*decltype(_impl_.column_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
   , /*decltype(_impl_.value_)*/nullptr
   , /*decltype(_impl_.operator__)*/0
   , /*decltype(_impl_._cached_size_)*/{}} {}
@@ -64,6 +65,21 @@ struct ComparisonDefaultTypeInternal {
   };
 };
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 ComparisonDefaultTypeInternal _Comparison_default_instance_;
+PROTOBUF_CONSTEXPR Between::Between(
+    ::_pbi::ConstantInitialized): _impl_{
+    /*decltype(_impl_.column_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
+  , /*decltype(_impl_.low_)*/nullptr
+  , /*decltype(_impl_.high_)*/nullptr
+  , /*decltype(_impl_._cached_size_)*/{}} {}
+struct BetweenDefaultTypeInternal {
+  PROTOBUF_CONSTEXPR BetweenDefaultTypeInternal()
+      : _instance(::_pbi::ConstantInitialized{}) {}
+  ~BetweenDefaultTypeInternal() {}
+  union {
+    Between _instance;
+  };
+};
+PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 BetweenDefaultTypeInternal _Between_default_instance_;
 PROTOBUF_CONSTEXPR InList::InList(
     ::_pbi::ConstantInitialized): _impl_{
     /*decltype(_impl_.values_)*/{}
@@ -95,6 +111,7 @@ PROTOBUF_CONSTEXPR OrderTerm::OrderTerm(
     ::_pbi::ConstantInitialized): _impl_{
     /*decltype(_impl_.column_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
   , /*decltype(_impl_.descending_)*/false
+  , /*decltype(_impl_.nulls_)*/0
   , /*decltype(_impl_._cached_size_)*/{}} {}
 struct OrderTermDefaultTypeInternal {
   PROTOBUF_CONSTEXPR OrderTermDefaultTypeInternal()
@@ -105,15 +122,56 @@ struct OrderTermDefaultTypeInternal {
   };
 };
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 OrderTermDefaultTypeInternal _OrderTerm_default_instance_;
-PROTOBUF_CONSTEXPR QueryRequest::QueryRequest(
+PROTOBUF_CONSTEXPR Aggregate::Aggregate(
+    ::_pbi::ConstantInitialized): _impl_{
+    /*decltype(_impl_.column_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
+  , /*decltype(_impl_.name_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
+  , /*decltype(_impl_.function_)*/0
+  , /*decltype(_impl_._cached_size_)*/{}} {}
+struct AggregateDefaultTypeInternal {
+  PROTOBUF_CONSTEXPR AggregateDefaultTypeInternal()
+      : _instance(::_pbi::ConstantInitialized{}) {}
+  ~AggregateDefaultTypeInternal() {}
+  union {
+    Aggregate _instance;
+  };
+};
+PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 AggregateDefaultTypeInternal _Aggregate_default_instance_;
+PROTOBUF_CONSTEXPR Related::Related(
     ::_pbi::ConstantInitialized): _impl_{
     /*decltype(_impl_._has_bits_)*/{}
   , /*decltype(_impl_._cached_size_)*/{}
   , /*decltype(_impl_.columns_)*/{}
   , /*decltype(_impl_.order_by_)*/{}
   , /*decltype(_impl_.table_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
-  , /*decltype(_impl_.token_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
+  , /*decltype(_impl_.foreign_key_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
   , /*decltype(_impl_.where_)*/nullptr
+  , /*decltype(_impl_.limit_)*/uint64_t{0u}} {}
+struct RelatedDefaultTypeInternal {
+  PROTOBUF_CONSTEXPR RelatedDefaultTypeInternal()
+      : _instance(::_pbi::ConstantInitialized{}) {}
+  ~RelatedDefaultTypeInternal() {}
+  union {
+    Related _instance;
+  };
+};
+PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 RelatedDefaultTypeInternal _Related_default_instance_;
+PROTOBUF_CONSTEXPR QueryRequest::QueryRequest(
+    ::_pbi::ConstantInitialized): _impl_{
+    /*decltype(_impl_._has_bits_)*/{}
+  , /*decltype(_impl_._cached_size_)*/{}
+  , /*decltype(_impl_.columns_)*/{}
+  , /*decltype(_impl_.order_by_)*/{}
+  , /*decltype(_impl_.aggregates_)*/{}
+  , /*decltype(_impl_.group_by_)*/{}
+  , /*decltype(_impl_.related_)*/{}
+  , /*decltype(_impl_.parameters_)*/{}
+  , /*decltype(_impl_.table_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
+  , /*decltype(_impl_.token_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
+  , /*decltype(_impl_.resume_after_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
+  , /*decltype(_impl_.sql_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
+  , /*decltype(_impl_.where_)*/nullptr
+  , /*decltype(_impl_.max_age_)*/nullptr
   , /*decltype(_impl_.limit_)*/uint64_t{0u}
   , /*decltype(_impl_.consistency_)*/0
   , /*decltype(_impl_.batch_size_)*/0u} {}
@@ -143,6 +201,7 @@ PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORIT
 PROTOBUF_CONSTEXPR Row::Row(
     ::_pbi::ConstantInitialized): _impl_{
     /*decltype(_impl_.values_)*/{}
+  , /*decltype(_impl_.related_)*/{}
   , /*decltype(_impl_._cached_size_)*/{}} {}
 struct RowDefaultTypeInternal {
   PROTOBUF_CONSTEXPR RowDefaultTypeInternal()
@@ -153,12 +212,41 @@ struct RowDefaultTypeInternal {
   };
 };
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 RowDefaultTypeInternal _Row_default_instance_;
+PROTOBUF_CONSTEXPR RelatedRows::RelatedRows(
+    ::_pbi::ConstantInitialized): _impl_{
+    /*decltype(_impl_.rows_)*/{}
+  , /*decltype(_impl_._cached_size_)*/{}} {}
+struct RelatedRowsDefaultTypeInternal {
+  PROTOBUF_CONSTEXPR RelatedRowsDefaultTypeInternal()
+      : _instance(::_pbi::ConstantInitialized{}) {}
+  ~RelatedRowsDefaultTypeInternal() {}
+  union {
+    RelatedRows _instance;
+  };
+};
+PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 RelatedRowsDefaultTypeInternal _RelatedRows_default_instance_;
+PROTOBUF_CONSTEXPR RelatedHeader::RelatedHeader(
+    ::_pbi::ConstantInitialized): _impl_{
+    /*decltype(_impl_.columns_)*/{}
+  , /*decltype(_impl_.table_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
+  , /*decltype(_impl_._cached_size_)*/{}} {}
+struct RelatedHeaderDefaultTypeInternal {
+  PROTOBUF_CONSTEXPR RelatedHeaderDefaultTypeInternal()
+      : _instance(::_pbi::ConstantInitialized{}) {}
+  ~RelatedHeaderDefaultTypeInternal() {}
+  union {
+    RelatedHeader _instance;
+  };
+};
+PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 RelatedHeaderDefaultTypeInternal _RelatedHeader_default_instance_;
 PROTOBUF_CONSTEXPR QueryHeader::QueryHeader(
     ::_pbi::ConstantInitialized): _impl_{
     /*decltype(_impl_.columns_)*/{}
+  , /*decltype(_impl_.related_)*/{}
   , /*decltype(_impl_.lsn_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
   , /*decltype(_impl_.token_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
   , /*decltype(_impl_.replica_age_)*/nullptr
+  , /*decltype(_impl_.age_)*/nullptr
   , /*decltype(_impl_.consistency_)*/0
   , /*decltype(_impl_.timeline_)*/0u
   , /*decltype(_impl_.pending_writes_)*/uint64_t{0u}
@@ -176,6 +264,7 @@ PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORIT
 PROTOBUF_CONSTEXPR RowBatch::RowBatch(
     ::_pbi::ConstantInitialized): _impl_{
     /*decltype(_impl_.rows_)*/{}
+  , /*decltype(_impl_.resume_point_)*/{&::_pbi::fixed_address_empty_string, ::_pbi::ConstantInitialized{}}
   , /*decltype(_impl_._cached_size_)*/{}} {}
 struct RowBatchDefaultTypeInternal {
   PROTOBUF_CONSTEXPR RowBatchDefaultTypeInternal()
@@ -215,8 +304,8 @@ struct QueryResponseDefaultTypeInternal {
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 QueryResponseDefaultTypeInternal _QueryResponse_default_instance_;
 }  // namespace v1
 }  // namespace opsdb
-static ::_pb::Metadata file_level_metadata_opsdb_2fv1_2fquery_2eproto[13];
-static const ::_pb::EnumDescriptor* file_level_enum_descriptors_opsdb_2fv1_2fquery_2eproto[2];
+static ::_pb::Metadata file_level_metadata_opsdb_2fv1_2fquery_2eproto[18];
+static const ::_pb::EnumDescriptor* file_level_enum_descriptors_opsdb_2fv1_2fquery_2eproto[4];
 static constexpr ::_pb::ServiceDescriptor const** file_level_service_descriptors_opsdb_2fv1_2fquery_2eproto = nullptr;
 
 const uint32_t TableStruct_opsdb_2fv1_2fquery_2eproto::offsets[] PROTOBUF_SECTION_VARIABLE(protodesc_cold) = {
@@ -226,6 +315,7 @@ const uint32_t TableStruct_opsdb_2fv1_2fquery_2eproto::offsets[] PROTOBUF_SECTIO
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::Condition, _impl_._oneof_case_[0]),
   ~0u,  // no _weak_field_map_
   ~0u,  // no _inlined_string_donated_
+  ::_pbi::kInvalidFieldOffsetTag,
   ::_pbi::kInvalidFieldOffsetTag,
   ::_pbi::kInvalidFieldOffsetTag,
   ::_pbi::kInvalidFieldOffsetTag,
@@ -249,6 +339,16 @@ const uint32_t TableStruct_opsdb_2fv1_2fquery_2eproto::offsets[] PROTOBUF_SECTIO
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::Comparison, _impl_.column_),
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::Comparison, _impl_.operator__),
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::Comparison, _impl_.value_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Comparison, _impl_.path_),
+  ~0u,  // no _has_bits_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Between, _internal_metadata_),
+  ~0u,  // no _extensions_
+  ~0u,  // no _oneof_case_
+  ~0u,  // no _weak_field_map_
+  ~0u,  // no _inlined_string_donated_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Between, _impl_.column_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Between, _impl_.low_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Between, _impl_.high_),
   ~0u,  // no _has_bits_
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::InList, _internal_metadata_),
   ~0u,  // no _extensions_
@@ -272,6 +372,34 @@ const uint32_t TableStruct_opsdb_2fv1_2fquery_2eproto::offsets[] PROTOBUF_SECTIO
   ~0u,  // no _inlined_string_donated_
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::OrderTerm, _impl_.column_),
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::OrderTerm, _impl_.descending_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::OrderTerm, _impl_.nulls_),
+  ~0u,  // no _has_bits_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Aggregate, _internal_metadata_),
+  ~0u,  // no _extensions_
+  ~0u,  // no _oneof_case_
+  ~0u,  // no _weak_field_map_
+  ~0u,  // no _inlined_string_donated_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Aggregate, _impl_.function_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Aggregate, _impl_.column_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Aggregate, _impl_.name_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Related, _impl_._has_bits_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Related, _internal_metadata_),
+  ~0u,  // no _extensions_
+  ~0u,  // no _oneof_case_
+  ~0u,  // no _weak_field_map_
+  ~0u,  // no _inlined_string_donated_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Related, _impl_.table_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Related, _impl_.foreign_key_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Related, _impl_.columns_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Related, _impl_.where_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Related, _impl_.order_by_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Related, _impl_.limit_),
+  ~0u,
+  ~0u,
+  ~0u,
+  ~0u,
+  ~0u,
+  0,
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryRequest, _impl_._has_bits_),
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryRequest, _internal_metadata_),
   ~0u,  // no _extensions_
@@ -286,11 +414,25 @@ const uint32_t TableStruct_opsdb_2fv1_2fquery_2eproto::offsets[] PROTOBUF_SECTIO
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryRequest, _impl_.consistency_),
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryRequest, _impl_.token_),
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryRequest, _impl_.batch_size_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryRequest, _impl_.resume_after_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryRequest, _impl_.aggregates_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryRequest, _impl_.group_by_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryRequest, _impl_.related_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryRequest, _impl_.sql_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryRequest, _impl_.parameters_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryRequest, _impl_.max_age_),
   ~0u,
   ~0u,
   ~0u,
   ~0u,
   0,
+  ~0u,
+  ~0u,
+  ~0u,
+  ~0u,
+  ~0u,
+  ~0u,
+  ~0u,
   ~0u,
   ~0u,
   ~0u,
@@ -309,6 +451,22 @@ const uint32_t TableStruct_opsdb_2fv1_2fquery_2eproto::offsets[] PROTOBUF_SECTIO
   ~0u,  // no _weak_field_map_
   ~0u,  // no _inlined_string_donated_
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::Row, _impl_.values_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::Row, _impl_.related_),
+  ~0u,  // no _has_bits_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::RelatedRows, _internal_metadata_),
+  ~0u,  // no _extensions_
+  ~0u,  // no _oneof_case_
+  ~0u,  // no _weak_field_map_
+  ~0u,  // no _inlined_string_donated_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::RelatedRows, _impl_.rows_),
+  ~0u,  // no _has_bits_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::RelatedHeader, _internal_metadata_),
+  ~0u,  // no _extensions_
+  ~0u,  // no _oneof_case_
+  ~0u,  // no _weak_field_map_
+  ~0u,  // no _inlined_string_donated_
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::RelatedHeader, _impl_.table_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::RelatedHeader, _impl_.columns_),
   ~0u,  // no _has_bits_
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryHeader, _internal_metadata_),
   ~0u,  // no _extensions_
@@ -323,6 +481,8 @@ const uint32_t TableStruct_opsdb_2fv1_2fquery_2eproto::offsets[] PROTOBUF_SECTIO
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryHeader, _impl_.token_),
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryHeader, _impl_.replica_age_),
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryHeader, _impl_.buffer_unreachable_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryHeader, _impl_.related_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryHeader, _impl_.age_),
   ~0u,  // no _has_bits_
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::RowBatch, _internal_metadata_),
   ~0u,  // no _extensions_
@@ -330,6 +490,7 @@ const uint32_t TableStruct_opsdb_2fv1_2fquery_2eproto::offsets[] PROTOBUF_SECTIO
   ~0u,  // no _weak_field_map_
   ~0u,  // no _inlined_string_donated_
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::RowBatch, _impl_.rows_),
+  PROTOBUF_FIELD_OFFSET(::opsdb::v1::RowBatch, _impl_.resume_point_),
   ~0u,  // no _has_bits_
   PROTOBUF_FIELD_OFFSET(::opsdb::v1::QueryTrailer, _internal_metadata_),
   ~0u,  // no _extensions_
@@ -350,30 +511,40 @@ const uint32_t TableStruct_opsdb_2fv1_2fquery_2eproto::offsets[] PROTOBUF_SECTIO
 };
 static const ::_pbi::MigrationSchema schemas[] PROTOBUF_SECTION_VARIABLE(protodesc_cold) = {
   { 0, -1, -1, sizeof(::opsdb::v1::Condition)},
-  { 13, -1, -1, sizeof(::opsdb::v1::ConditionList)},
-  { 20, -1, -1, sizeof(::opsdb::v1::Comparison)},
-  { 29, -1, -1, sizeof(::opsdb::v1::InList)},
-  { 37, -1, -1, sizeof(::opsdb::v1::NullTest)},
-  { 44, -1, -1, sizeof(::opsdb::v1::OrderTerm)},
-  { 52, 66, -1, sizeof(::opsdb::v1::QueryRequest)},
-  { 74, -1, -1, sizeof(::opsdb::v1::Column)},
-  { 82, -1, -1, sizeof(::opsdb::v1::Row)},
-  { 89, -1, -1, sizeof(::opsdb::v1::QueryHeader)},
-  { 103, -1, -1, sizeof(::opsdb::v1::RowBatch)},
-  { 110, -1, -1, sizeof(::opsdb::v1::QueryTrailer)},
-  { 117, -1, -1, sizeof(::opsdb::v1::QueryResponse)},
+  { 14, -1, -1, sizeof(::opsdb::v1::ConditionList)},
+  { 21, -1, -1, sizeof(::opsdb::v1::Comparison)},
+  { 31, -1, -1, sizeof(::opsdb::v1::Between)},
+  { 40, -1, -1, sizeof(::opsdb::v1::InList)},
+  { 48, -1, -1, sizeof(::opsdb::v1::NullTest)},
+  { 55, -1, -1, sizeof(::opsdb::v1::OrderTerm)},
+  { 64, -1, -1, sizeof(::opsdb::v1::Aggregate)},
+  { 73, 85, -1, sizeof(::opsdb::v1::Related)},
+  { 91, 112, -1, sizeof(::opsdb::v1::QueryRequest)},
+  { 127, -1, -1, sizeof(::opsdb::v1::Column)},
+  { 135, -1, -1, sizeof(::opsdb::v1::Row)},
+  { 143, -1, -1, sizeof(::opsdb::v1::RelatedRows)},
+  { 150, -1, -1, sizeof(::opsdb::v1::RelatedHeader)},
+  { 158, -1, -1, sizeof(::opsdb::v1::QueryHeader)},
+  { 174, -1, -1, sizeof(::opsdb::v1::RowBatch)},
+  { 182, -1, -1, sizeof(::opsdb::v1::QueryTrailer)},
+  { 189, -1, -1, sizeof(::opsdb::v1::QueryResponse)},
 };
 
 static const ::_pb::Message* const file_default_instances[] = {
   &::opsdb::v1::_Condition_default_instance_._instance,
   &::opsdb::v1::_ConditionList_default_instance_._instance,
   &::opsdb::v1::_Comparison_default_instance_._instance,
+  &::opsdb::v1::_Between_default_instance_._instance,
   &::opsdb::v1::_InList_default_instance_._instance,
   &::opsdb::v1::_NullTest_default_instance_._instance,
   &::opsdb::v1::_OrderTerm_default_instance_._instance,
+  &::opsdb::v1::_Aggregate_default_instance_._instance,
+  &::opsdb::v1::_Related_default_instance_._instance,
   &::opsdb::v1::_QueryRequest_default_instance_._instance,
   &::opsdb::v1::_Column_default_instance_._instance,
   &::opsdb::v1::_Row_default_instance_._instance,
+  &::opsdb::v1::_RelatedRows_default_instance_._instance,
+  &::opsdb::v1::_RelatedHeader_default_instance_._instance,
   &::opsdb::v1::_QueryHeader_default_instance_._instance,
   &::opsdb::v1::_RowBatch_default_instance_._instance,
   &::opsdb::v1::_QueryTrailer_default_instance_._instance,
@@ -383,59 +554,110 @@ static const ::_pb::Message* const file_default_instances[] = {
 const char descriptor_table_protodef_opsdb_2fv1_2fquery_2eproto[] PROTOBUF_SECTION_VARIABLE(protodesc_cold) =
   "\n\024opsdb/v1/query.proto\022\010opsdb.v1\032\036google"
   "/protobuf/duration.proto\032\024opsdb/v1/value"
-  ".proto\"\244\002\n\tCondition\0226\n\ncomparison\030\001 \001(\013"
+  ".proto\"\323\002\n\tCondition\0226\n\ncomparison\030\001 \001(\013"
   "2\024.opsdb.v1.ComparisonH\000R\ncomparison\022\"\n\002"
   "in\030\002 \001(\0132\020.opsdb.v1.InListH\000R\002in\022-\n\007is_n"
   "ull\030\003 \001(\0132\022.opsdb.v1.NullTestH\000R\006isNull\022"
   "+\n\003and\030\004 \001(\0132\027.opsdb.v1.ConditionListH\000R"
   "\003and\022)\n\002or\030\005 \001(\0132\027.opsdb.v1.ConditionLis"
   "tH\000R\002or\022\'\n\003not\030\006 \001(\0132\023.opsdb.v1.Conditio"
-  "nH\000R\003notB\013\n\tcondition\"D\n\rConditionList\0223"
-  "\n\nconditions\030\001 \003(\0132\023.opsdb.v1.ConditionR"
-  "\nconditions\"\205\001\n\nComparison\022\026\n\006column\030\001 \001"
-  "(\tR\006column\0228\n\010operator\030\002 \001(\0162\034.opsdb.v1."
-  "ComparisonOperatorR\010operator\022%\n\005value\030\003 "
-  "\001(\0132\017.opsdb.v1.ValueR\005value\"I\n\006InList\022\026\n"
-  "\006column\030\001 \001(\tR\006column\022\'\n\006values\030\002 \003(\0132\017."
-  "opsdb.v1.ValueR\006values\"\"\n\010NullTest\022\026\n\006co"
-  "lumn\030\001 \001(\tR\006column\"C\n\tOrderTerm\022\026\n\006colum"
-  "n\030\001 \001(\tR\006column\022\036\n\ndescending\030\002 \001(\010R\ndes"
-  "cending\"\254\002\n\014QueryRequest\022\024\n\005table\030\001 \001(\tR"
-  "\005table\022\030\n\007columns\030\002 \003(\tR\007columns\022)\n\005wher"
-  "e\030\003 \001(\0132\023.opsdb.v1.ConditionR\005where\022.\n\010o"
-  "rder_by\030\004 \003(\0132\023.opsdb.v1.OrderTermR\007orde"
-  "rBy\022\031\n\005limit\030\005 \001(\004H\000R\005limit\210\001\001\0227\n\013consis"
-  "tency\030\006 \001(\0162\025.opsdb.v1.ConsistencyR\013cons"
-  "istency\022\024\n\005token\030\007 \001(\014R\005token\022\035\n\nbatch_s"
-  "ize\030\010 \001(\rR\tbatchSizeB\010\n\006_limit\"0\n\006Column"
-  "\022\022\n\004name\030\001 \001(\tR\004name\022\022\n\004type\030\002 \001(\tR\004type"
-  "\".\n\003Row\022\'\n\006values\030\001 \003(\0132\017.opsdb.v1.Value"
-  "R\006values\"\310\002\n\013QueryHeader\022*\n\007columns\030\001 \003("
-  "\0132\020.opsdb.v1.ColumnR\007columns\0227\n\013consiste"
-  "ncy\030\002 \001(\0162\025.opsdb.v1.ConsistencyR\013consis"
-  "tency\022\020\n\003lsn\030\003 \001(\tR\003lsn\022\032\n\010timeline\030\004 \001("
-  "\rR\010timeline\022%\n\016pending_writes\030\005 \001(\004R\rpen"
-  "dingWrites\022\024\n\005token\030\006 \001(\014R\005token\022:\n\013repl"
-  "ica_age\030\007 \001(\0132\031.google.protobuf.Duration"
-  "R\nreplicaAge\022-\n\022buffer_unreachable\030\010 \001(\010"
-  "R\021bufferUnreachable\"-\n\010RowBatch\022!\n\004rows\030"
-  "\001 \003(\0132\r.opsdb.v1.RowR\004rows\"+\n\014QueryTrail"
-  "er\022\033\n\trow_count\030\001 \001(\004R\010rowCount\"\250\001\n\rQuer"
-  "yResponse\022/\n\006header\030\001 \001(\0132\025.opsdb.v1.Que"
-  "ryHeaderH\000R\006header\022*\n\005batch\030\002 \001(\0132\022.opsd"
-  "b.v1.RowBatchH\000R\005batch\0222\n\007trailer\030\003 \001(\0132"
-  "\026.opsdb.v1.QueryTrailerH\000R\007trailerB\006\n\004pa"
-  "rt*o\n\013Consistency\022\033\n\027CONSISTENCY_UNSPECI"
-  "FIED\020\000\022\026\n\022CONSISTENCY_MERGED\020\001\022\025\n\021CONSIS"
-  "TENCY_LOCAL\020\002\022\024\n\020CONSISTENCY_MAIN\020\003*\251\002\n\022"
-  "ComparisonOperator\022#\n\037COMPARISON_OPERATO"
-  "R_UNSPECIFIED\020\000\022\035\n\031COMPARISON_OPERATOR_E"
-  "QUAL\020\001\022!\n\035COMPARISON_OPERATOR_NOT_EQUAL\020"
-  "\002\022\034\n\030COMPARISON_OPERATOR_LESS\020\003\022%\n!COMPA"
-  "RISON_OPERATOR_LESS_OR_EQUAL\020\004\022\037\n\033COMPAR"
-  "ISON_OPERATOR_GREATER\020\005\022(\n$COMPARISON_OP"
-  "ERATOR_GREATER_OR_EQUAL\020\006\022\034\n\030COMPARISON_"
-  "OPERATOR_LIKE\020\007b\006proto3"
+  "nH\000R\003not\022-\n\007between\030\007 \001(\0132\021.opsdb.v1.Bet"
+  "weenH\000R\007betweenB\013\n\tcondition\"D\n\rConditio"
+  "nList\0223\n\nconditions\030\001 \003(\0132\023.opsdb.v1.Con"
+  "ditionR\nconditions\"\231\001\n\nComparison\022\026\n\006col"
+  "umn\030\001 \001(\tR\006column\0228\n\010operator\030\002 \001(\0162\034.op"
+  "sdb.v1.ComparisonOperatorR\010operator\022%\n\005v"
+  "alue\030\003 \001(\0132\017.opsdb.v1.ValueR\005value\022\022\n\004pa"
+  "th\030\004 \003(\tR\004path\"i\n\007Between\022\026\n\006column\030\001 \001("
+  "\tR\006column\022!\n\003low\030\002 \001(\0132\017.opsdb.v1.ValueR"
+  "\003low\022#\n\004high\030\003 \001(\0132\017.opsdb.v1.ValueR\004hig"
+  "h\"I\n\006InList\022\026\n\006column\030\001 \001(\tR\006column\022\'\n\006v"
+  "alues\030\002 \003(\0132\017.opsdb.v1.ValueR\006values\"\"\n\010"
+  "NullTest\022\026\n\006column\030\001 \001(\tR\006column\"o\n\tOrde"
+  "rTerm\022\026\n\006column\030\001 \001(\tR\006column\022\036\n\ndescend"
+  "ing\030\002 \001(\010R\ndescending\022*\n\005nulls\030\003 \001(\0162\024.o"
+  "psdb.v1.NullsOrderR\005nulls\"p\n\tAggregate\0227"
+  "\n\010function\030\001 \001(\0162\033.opsdb.v1.AggregateFun"
+  "ctionR\010function\022\026\n\006column\030\002 \001(\tR\006column\022"
+  "\022\n\004name\030\003 \001(\tR\004name\"\332\001\n\007Related\022\024\n\005table"
+  "\030\001 \001(\tR\005table\022\037\n\013foreign_key\030\002 \001(\tR\nfore"
+  "ignKey\022\030\n\007columns\030\003 \003(\tR\007columns\022)\n\005wher"
+  "e\030\004 \001(\0132\023.opsdb.v1.ConditionR\005where\022.\n\010o"
+  "rder_by\030\005 \003(\0132\023.opsdb.v1.OrderTermR\007orde"
+  "rBy\022\031\n\005limit\030\006 \001(\004H\000R\005limit\210\001\001B\010\n\006_limit"
+  "\"\303\004\n\014QueryRequest\022\024\n\005table\030\001 \001(\tR\005table\022"
+  "\030\n\007columns\030\002 \003(\tR\007columns\022)\n\005where\030\003 \001(\013"
+  "2\023.opsdb.v1.ConditionR\005where\022.\n\010order_by"
+  "\030\004 \003(\0132\023.opsdb.v1.OrderTermR\007orderBy\022\031\n\005"
+  "limit\030\005 \001(\004H\000R\005limit\210\001\001\0227\n\013consistency\030\006"
+  " \001(\0162\025.opsdb.v1.ConsistencyR\013consistency"
+  "\022\024\n\005token\030\007 \001(\014R\005token\022\035\n\nbatch_size\030\010 \001"
+  "(\rR\tbatchSize\022!\n\014resume_after\030\t \001(\014R\013res"
+  "umeAfter\0223\n\naggregates\030\n \003(\0132\023.opsdb.v1."
+  "AggregateR\naggregates\022\031\n\010group_by\030\013 \003(\tR"
+  "\007groupBy\022+\n\007related\030\014 \003(\0132\021.opsdb.v1.Rel"
+  "atedR\007related\022\020\n\003sql\030\r \001(\tR\003sql\022/\n\nparam"
+  "eters\030\016 \003(\0132\017.opsdb.v1.ValueR\nparameters"
+  "\0222\n\007max_age\030\017 \001(\0132\031.google.protobuf.Dura"
+  "tionR\006maxAgeB\010\n\006_limit\"0\n\006Column\022\022\n\004name"
+  "\030\001 \001(\tR\004name\022\022\n\004type\030\002 \001(\tR\004type\"_\n\003Row\022"
+  "\'\n\006values\030\001 \003(\0132\017.opsdb.v1.ValueR\006values"
+  "\022/\n\007related\030\002 \003(\0132\025.opsdb.v1.RelatedRows"
+  "R\007related\"0\n\013RelatedRows\022!\n\004rows\030\001 \003(\0132\r"
+  ".opsdb.v1.RowR\004rows\"Q\n\rRelatedHeader\022\024\n\005"
+  "table\030\001 \001(\tR\005table\022*\n\007columns\030\002 \003(\0132\020.op"
+  "sdb.v1.ColumnR\007columns\"\250\003\n\013QueryHeader\022*"
+  "\n\007columns\030\001 \003(\0132\020.opsdb.v1.ColumnR\007colum"
+  "ns\0227\n\013consistency\030\002 \001(\0162\025.opsdb.v1.Consi"
+  "stencyR\013consistency\022\020\n\003lsn\030\003 \001(\tR\003lsn\022\032\n"
+  "\010timeline\030\004 \001(\rR\010timeline\022%\n\016pending_wri"
+  "tes\030\005 \001(\004R\rpendingWrites\022\024\n\005token\030\006 \001(\014R"
+  "\005token\022:\n\013replica_age\030\007 \001(\0132\031.google.pro"
+  "tobuf.DurationR\nreplicaAge\022-\n\022buffer_unr"
+  "eachable\030\010 \001(\010R\021bufferUnreachable\0221\n\007rel"
+  "ated\030\t \003(\0132\027.opsdb.v1.RelatedHeaderR\007rel"
+  "ated\022+\n\003age\030\n \001(\0132\031.google.protobuf.Dura"
+  "tionR\003age\"P\n\010RowBatch\022!\n\004rows\030\001 \003(\0132\r.op"
+  "sdb.v1.RowR\004rows\022!\n\014resume_point\030\002 \001(\014R\013"
+  "resumePoint\"+\n\014QueryTrailer\022\033\n\trow_count"
+  "\030\001 \001(\004R\010rowCount\"\250\001\n\rQueryResponse\022/\n\006he"
+  "ader\030\001 \001(\0132\025.opsdb.v1.QueryHeaderH\000R\006hea"
+  "der\022*\n\005batch\030\002 \001(\0132\022.opsdb.v1.RowBatchH\000"
+  "R\005batch\0222\n\007trailer\030\003 \001(\0132\026.opsdb.v1.Quer"
+  "yTrailerH\000R\007trailerB\006\n\004part*o\n\013Consisten"
+  "cy\022\033\n\027CONSISTENCY_UNSPECIFIED\020\000\022\026\n\022CONSI"
+  "STENCY_MERGED\020\001\022\025\n\021CONSISTENCY_LOCAL\020\002\022\024"
+  "\n\020CONSISTENCY_MAIN\020\003*\322\006\n\022ComparisonOpera"
+  "tor\022#\n\037COMPARISON_OPERATOR_UNSPECIFIED\020\000"
+  "\022\035\n\031COMPARISON_OPERATOR_EQUAL\020\001\022!\n\035COMPA"
+  "RISON_OPERATOR_NOT_EQUAL\020\002\022\034\n\030COMPARISON"
+  "_OPERATOR_LESS\020\003\022%\n!COMPARISON_OPERATOR_"
+  "LESS_OR_EQUAL\020\004\022\037\n\033COMPARISON_OPERATOR_G"
+  "REATER\020\005\022(\n$COMPARISON_OPERATOR_GREATER_"
+  "OR_EQUAL\020\006\022\034\n\030COMPARISON_OPERATOR_LIKE\020\007"
+  "\022\035\n\031COMPARISON_OPERATOR_ILIKE\020\010\022\035\n\031COMPA"
+  "RISON_OPERATOR_REGEX\020\t\022)\n%COMPARISON_OPE"
+  "RATOR_REGEX_IGNORE_CASE\020\n\022,\n(COMPARISON_"
+  "OPERATOR_IS_NOT_DISTINCT_FROM\020\013\022 \n\034COMPA"
+  "RISON_OPERATOR_CONTAINS\020\014\022$\n COMPARISON_"
+  "OPERATOR_CONTAINED_BY\020\r\022 \n\034COMPARISON_OP"
+  "ERATOR_OVERLAPS\020\016\022\037\n\033COMPARISON_OPERATOR"
+  "_HAS_KEY\020\017\022#\n\037COMPARISON_OPERATOR_HAS_AN"
+  "Y_KEY\020\020\022$\n COMPARISON_OPERATOR_HAS_ALL_K"
+  "EYS\020\021\022(\n$COMPARISON_OPERATOR_JSON_PATH_E"
+  "XISTS\020\022\022\037\n\033COMPARISON_OPERATOR_MATCHES\020\023"
+  "\022%\n!COMPARISON_OPERATOR_STRICTLY_LEFT\020\024\022"
+  "&\n\"COMPARISON_OPERATOR_STRICTLY_RIGHT\020\025\022"
+  " \n\034COMPARISON_OPERATOR_ADJACENT\020\026*V\n\nNul"
+  "lsOrder\022\033\n\027NULLS_ORDER_UNSPECIFIED\020\000\022\025\n\021"
+  "NULLS_ORDER_FIRST\020\001\022\024\n\020NULLS_ORDER_LAST\020"
+  "\002*\354\001\n\021AggregateFunction\022\"\n\036AGGREGATE_FUN"
+  "CTION_UNSPECIFIED\020\000\022\034\n\030AGGREGATE_FUNCTIO"
+  "N_COUNT\020\001\022%\n!AGGREGATE_FUNCTION_COUNT_DI"
+  "STINCT\020\002\022\032\n\026AGGREGATE_FUNCTION_SUM\020\003\022\032\n\026"
+  "AGGREGATE_FUNCTION_AVG\020\004\022\032\n\026AGGREGATE_FU"
+  "NCTION_MIN\020\005\022\032\n\026AGGREGATE_FUNCTION_MAX\020\006"
+  "b\006proto3"
   ;
 static const ::_pbi::DescriptorTable* const descriptor_table_opsdb_2fv1_2fquery_2eproto_deps[2] = {
   &::descriptor_table_google_2fprotobuf_2fduration_2eproto,
@@ -443,9 +665,9 @@ static const ::_pbi::DescriptorTable* const descriptor_table_opsdb_2fv1_2fquery_
 };
 static ::_pbi::once_flag descriptor_table_opsdb_2fv1_2fquery_2eproto_once;
 const ::_pbi::DescriptorTable descriptor_table_opsdb_2fv1_2fquery_2eproto = {
-    false, false, 2183, descriptor_table_protodef_opsdb_2fv1_2fquery_2eproto,
+    false, false, 4208, descriptor_table_protodef_opsdb_2fv1_2fquery_2eproto,
     "opsdb/v1/query.proto",
-    &descriptor_table_opsdb_2fv1_2fquery_2eproto_once, descriptor_table_opsdb_2fv1_2fquery_2eproto_deps, 2, 13,
+    &descriptor_table_opsdb_2fv1_2fquery_2eproto_once, descriptor_table_opsdb_2fv1_2fquery_2eproto_deps, 2, 18,
     schemas, file_default_instances, TableStruct_opsdb_2fv1_2fquery_2eproto::offsets,
     file_level_metadata_opsdb_2fv1_2fquery_2eproto, file_level_enum_descriptors_opsdb_2fv1_2fquery_2eproto,
     file_level_service_descriptors_opsdb_2fv1_2fquery_2eproto,
@@ -488,6 +710,55 @@ bool ComparisonOperator_IsValid(int value) {
     case 5:
     case 6:
     case 7:
+    case 8:
+    case 9:
+    case 10:
+    case 11:
+    case 12:
+    case 13:
+    case 14:
+    case 15:
+    case 16:
+    case 17:
+    case 18:
+    case 19:
+    case 20:
+    case 21:
+    case 22:
+      return true;
+    default:
+      return false;
+  }
+}
+
+const ::PROTOBUF_NAMESPACE_ID::EnumDescriptor* NullsOrder_descriptor() {
+  ::PROTOBUF_NAMESPACE_ID::internal::AssignDescriptors(&descriptor_table_opsdb_2fv1_2fquery_2eproto);
+  return file_level_enum_descriptors_opsdb_2fv1_2fquery_2eproto[2];
+}
+bool NullsOrder_IsValid(int value) {
+  switch (value) {
+    case 0:
+    case 1:
+    case 2:
+      return true;
+    default:
+      return false;
+  }
+}
+
+const ::PROTOBUF_NAMESPACE_ID::EnumDescriptor* AggregateFunction_descriptor() {
+  ::PROTOBUF_NAMESPACE_ID::internal::AssignDescriptors(&descriptor_table_opsdb_2fv1_2fquery_2eproto);
+  return file_level_enum_descriptors_opsdb_2fv1_2fquery_2eproto[3];
+}
+bool AggregateFunction_IsValid(int value) {
+  switch (value) {
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+    case 4:
+    case 5:
+    case 6:
       return true;
     default:
       return false;
@@ -505,6 +776,7 @@ class Condition::_Internal {
   static const ::opsdb::v1::ConditionList& and_(const Condition* msg);
   static const ::opsdb::v1::ConditionList& or_(const Condition* msg);
   static const ::opsdb::v1::Condition& not_(const Condition* msg);
+  static const ::opsdb::v1::Between& between(const Condition* msg);
 };
 
 const ::opsdb::v1::Comparison&
@@ -530,6 +802,10 @@ Condition::_Internal::or_(const Condition* msg) {
 const ::opsdb::v1::Condition&
 Condition::_Internal::not_(const Condition* msg) {
   return *msg->_impl_.condition_.not__;
+}
+const ::opsdb::v1::Between&
+Condition::_Internal::between(const Condition* msg) {
+  return *msg->_impl_.condition_.between_;
 }
 void Condition::set_allocated_comparison(::opsdb::v1::Comparison* comparison) {
   ::PROTOBUF_NAMESPACE_ID::Arena* message_arena = GetArenaForAllocation();
@@ -621,6 +897,21 @@ void Condition::set_allocated_not_(::opsdb::v1::Condition* not_) {
   }
   // @@protoc_insertion_point(field_set_allocated:opsdb.v1.Condition.not)
 }
+void Condition::set_allocated_between(::opsdb::v1::Between* between) {
+  ::PROTOBUF_NAMESPACE_ID::Arena* message_arena = GetArenaForAllocation();
+  clear_condition();
+  if (between) {
+    ::PROTOBUF_NAMESPACE_ID::Arena* submessage_arena =
+      ::PROTOBUF_NAMESPACE_ID::Arena::InternalGetOwningArena(between);
+    if (message_arena != submessage_arena) {
+      between = ::PROTOBUF_NAMESPACE_ID::internal::GetOwnedMessage(
+          message_arena, between, submessage_arena);
+    }
+    set_has_between();
+    _impl_.condition_.between_ = between;
+  }
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.Condition.between)
+}
 Condition::Condition(::PROTOBUF_NAMESPACE_ID::Arena* arena,
                          bool is_message_owned)
   : ::PROTOBUF_NAMESPACE_ID::Message(arena, is_message_owned) {
@@ -666,6 +957,11 @@ Condition::Condition(const Condition& from)
     case kNot: {
       _this->_internal_mutable_not_()->::opsdb::v1::Condition::MergeFrom(
           from._internal_not_());
+      break;
+    }
+    case kBetween: {
+      _this->_internal_mutable_between()->::opsdb::v1::Between::MergeFrom(
+          from._internal_between());
       break;
     }
     case CONDITION_NOT_SET: {
@@ -746,6 +1042,12 @@ void Condition::clear_condition() {
       }
       break;
     }
+    case kBetween: {
+      if (GetArenaForAllocation() == nullptr) {
+        delete _impl_.condition_.between_;
+      }
+      break;
+    }
     case CONDITION_NOT_SET: {
       break;
     }
@@ -814,6 +1116,14 @@ const char* Condition::_InternalParse(const char* ptr, ::_pbi::ParseContext* ctx
       case 6:
         if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 50)) {
           ptr = ctx->ParseMessage(_internal_mutable_not_(), ptr);
+          CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
+      // .opsdb.v1.Between between = 7 [json_name = "between"];
+      case 7:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 58)) {
+          ptr = ctx->ParseMessage(_internal_mutable_between(), ptr);
           CHK_(ptr);
         } else
           goto handle_unusual;
@@ -889,6 +1199,13 @@ uint8_t* Condition::_InternalSerialize(
         _Internal::not_(this).GetCachedSize(), target, stream);
   }
 
+  // .opsdb.v1.Between between = 7 [json_name = "between"];
+  if (_internal_has_between()) {
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+      InternalWriteMessage(7, _Internal::between(this),
+        _Internal::between(this).GetCachedSize(), target, stream);
+  }
+
   if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
     target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
         _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
@@ -948,6 +1265,13 @@ size_t Condition::ByteSizeLong() const {
           *_impl_.condition_.not__);
       break;
     }
+    // .opsdb.v1.Between between = 7 [json_name = "between"];
+    case kBetween: {
+      total_size += 1 +
+        ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(
+          *_impl_.condition_.between_);
+      break;
+    }
     case CONDITION_NOT_SET: {
       break;
     }
@@ -999,6 +1323,11 @@ void Condition::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROT
     case kNot: {
       _this->_internal_mutable_not_()->::opsdb::v1::Condition::MergeFrom(
           from._internal_not_());
+      break;
+    }
+    case kBetween: {
+      _this->_internal_mutable_between()->::opsdb::v1::Between::MergeFrom(
+          from._internal_between());
       break;
     }
     case CONDITION_NOT_SET: {
@@ -1244,7 +1573,8 @@ Comparison::Comparison(const Comparison& from)
   : ::PROTOBUF_NAMESPACE_ID::Message() {
   Comparison* const _this = this; (void)_this;
   new (&_impl_) Impl_{
-      decltype(_impl_.column_){}
+      decltype(_impl_.path_){from._impl_.path_}
+    , decltype(_impl_.column_){}
     , decltype(_impl_.value_){nullptr}
     , decltype(_impl_.operator__){}
     , /*decltype(_impl_._cached_size_)*/{}};
@@ -1270,7 +1600,8 @@ inline void Comparison::SharedCtor(
   (void)arena;
   (void)is_message_owned;
   new (&_impl_) Impl_{
-      decltype(_impl_.column_){}
+      decltype(_impl_.path_){arena}
+    , decltype(_impl_.column_){}
     , decltype(_impl_.value_){nullptr}
     , decltype(_impl_.operator__){0}
     , /*decltype(_impl_._cached_size_)*/{}
@@ -1292,6 +1623,7 @@ Comparison::~Comparison() {
 
 inline void Comparison::SharedDtor() {
   GOOGLE_DCHECK(GetArenaForAllocation() == nullptr);
+  _impl_.path_.~RepeatedPtrField();
   _impl_.column_.Destroy();
   if (this != internal_default_instance()) delete _impl_.value_;
 }
@@ -1306,6 +1638,7 @@ void Comparison::Clear() {
   // Prevent compiler warnings about cached_has_bits being unused
   (void) cached_has_bits;
 
+  _impl_.path_.Clear();
   _impl_.column_.ClearToEmpty();
   if (GetArenaForAllocation() == nullptr && _impl_.value_ != nullptr) {
     delete _impl_.value_;
@@ -1345,6 +1678,21 @@ const char* Comparison::_InternalParse(const char* ptr, ::_pbi::ParseContext* ct
         if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 26)) {
           ptr = ctx->ParseMessage(_internal_mutable_value(), ptr);
           CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
+      // repeated string path = 4 [json_name = "path"];
+      case 4:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 34)) {
+          ptr -= 1;
+          do {
+            ptr += 1;
+            auto str = _internal_add_path();
+            ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
+            CHK_(ptr);
+            CHK_(::_pbi::VerifyUTF8(str, "opsdb.v1.Comparison.path"));
+            if (!ctx->DataAvailable(ptr)) break;
+          } while (::PROTOBUF_NAMESPACE_ID::internal::ExpectTag<34>(ptr));
         } else
           goto handle_unusual;
         continue;
@@ -1401,6 +1749,16 @@ uint8_t* Comparison::_InternalSerialize(
         _Internal::value(this).GetCachedSize(), target, stream);
   }
 
+  // repeated string path = 4 [json_name = "path"];
+  for (int i = 0, n = this->_internal_path_size(); i < n; i++) {
+    const auto& s = this->_internal_path(i);
+    ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::VerifyUtf8String(
+      s.data(), static_cast<int>(s.length()),
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::SERIALIZE,
+      "opsdb.v1.Comparison.path");
+    target = stream->WriteString(4, s, target);
+  }
+
   if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
     target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
         _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
@@ -1416,6 +1774,14 @@ size_t Comparison::ByteSizeLong() const {
   uint32_t cached_has_bits = 0;
   // Prevent compiler warnings about cached_has_bits being unused
   (void) cached_has_bits;
+
+  // repeated string path = 4 [json_name = "path"];
+  total_size += 1 *
+      ::PROTOBUF_NAMESPACE_ID::internal::FromIntSize(_impl_.path_.size());
+  for (int i = 0, n = _impl_.path_.size(); i < n; i++) {
+    total_size += ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::StringSize(
+      _impl_.path_.Get(i));
+  }
 
   // string column = 1 [json_name = "column"];
   if (!this->_internal_column().empty()) {
@@ -1455,6 +1821,7 @@ void Comparison::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PRO
   uint32_t cached_has_bits = 0;
   (void) cached_has_bits;
 
+  _this->_impl_.path_.MergeFrom(from._impl_.path_);
   if (!from._internal_column().empty()) {
     _this->_internal_set_column(from._internal_column());
   }
@@ -1484,6 +1851,7 @@ void Comparison::InternalSwap(Comparison* other) {
   auto* lhs_arena = GetArenaForAllocation();
   auto* rhs_arena = other->GetArenaForAllocation();
   _internal_metadata_.InternalSwap(&other->_internal_metadata_);
+  _impl_.path_.InternalSwap(&other->_impl_.path_);
   ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
       &_impl_.column_, lhs_arena,
       &other->_impl_.column_, rhs_arena
@@ -1500,6 +1868,309 @@ void Comparison::InternalSwap(Comparison* other) {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
       file_level_metadata_opsdb_2fv1_2fquery_2eproto[2]);
+}
+
+// ===================================================================
+
+class Between::_Internal {
+ public:
+  static const ::opsdb::v1::Value& low(const Between* msg);
+  static const ::opsdb::v1::Value& high(const Between* msg);
+};
+
+const ::opsdb::v1::Value&
+Between::_Internal::low(const Between* msg) {
+  return *msg->_impl_.low_;
+}
+const ::opsdb::v1::Value&
+Between::_Internal::high(const Between* msg) {
+  return *msg->_impl_.high_;
+}
+void Between::clear_low() {
+  if (GetArenaForAllocation() == nullptr && _impl_.low_ != nullptr) {
+    delete _impl_.low_;
+  }
+  _impl_.low_ = nullptr;
+}
+void Between::clear_high() {
+  if (GetArenaForAllocation() == nullptr && _impl_.high_ != nullptr) {
+    delete _impl_.high_;
+  }
+  _impl_.high_ = nullptr;
+}
+Between::Between(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                         bool is_message_owned)
+  : ::PROTOBUF_NAMESPACE_ID::Message(arena, is_message_owned) {
+  SharedCtor(arena, is_message_owned);
+  // @@protoc_insertion_point(arena_constructor:opsdb.v1.Between)
+}
+Between::Between(const Between& from)
+  : ::PROTOBUF_NAMESPACE_ID::Message() {
+  Between* const _this = this; (void)_this;
+  new (&_impl_) Impl_{
+      decltype(_impl_.column_){}
+    , decltype(_impl_.low_){nullptr}
+    , decltype(_impl_.high_){nullptr}
+    , /*decltype(_impl_._cached_size_)*/{}};
+
+  _internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+  _impl_.column_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.column_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (!from._internal_column().empty()) {
+    _this->_impl_.column_.Set(from._internal_column(), 
+      _this->GetArenaForAllocation());
+  }
+  if (from._internal_has_low()) {
+    _this->_impl_.low_ = new ::opsdb::v1::Value(*from._impl_.low_);
+  }
+  if (from._internal_has_high()) {
+    _this->_impl_.high_ = new ::opsdb::v1::Value(*from._impl_.high_);
+  }
+  // @@protoc_insertion_point(copy_constructor:opsdb.v1.Between)
+}
+
+inline void Between::SharedCtor(
+    ::_pb::Arena* arena, bool is_message_owned) {
+  (void)arena;
+  (void)is_message_owned;
+  new (&_impl_) Impl_{
+      decltype(_impl_.column_){}
+    , decltype(_impl_.low_){nullptr}
+    , decltype(_impl_.high_){nullptr}
+    , /*decltype(_impl_._cached_size_)*/{}
+  };
+  _impl_.column_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.column_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+}
+
+Between::~Between() {
+  // @@protoc_insertion_point(destructor:opsdb.v1.Between)
+  if (auto *arena = _internal_metadata_.DeleteReturnArena<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>()) {
+  (void)arena;
+    return;
+  }
+  SharedDtor();
+}
+
+inline void Between::SharedDtor() {
+  GOOGLE_DCHECK(GetArenaForAllocation() == nullptr);
+  _impl_.column_.Destroy();
+  if (this != internal_default_instance()) delete _impl_.low_;
+  if (this != internal_default_instance()) delete _impl_.high_;
+}
+
+void Between::SetCachedSize(int size) const {
+  _impl_._cached_size_.Set(size);
+}
+
+void Between::Clear() {
+// @@protoc_insertion_point(message_clear_start:opsdb.v1.Between)
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  _impl_.column_.ClearToEmpty();
+  if (GetArenaForAllocation() == nullptr && _impl_.low_ != nullptr) {
+    delete _impl_.low_;
+  }
+  _impl_.low_ = nullptr;
+  if (GetArenaForAllocation() == nullptr && _impl_.high_ != nullptr) {
+    delete _impl_.high_;
+  }
+  _impl_.high_ = nullptr;
+  _internal_metadata_.Clear<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>();
+}
+
+const char* Between::_InternalParse(const char* ptr, ::_pbi::ParseContext* ctx) {
+#define CHK_(x) if (PROTOBUF_PREDICT_FALSE(!(x))) goto failure
+  while (!ctx->Done(&ptr)) {
+    uint32_t tag;
+    ptr = ::_pbi::ReadTag(ptr, &tag);
+    switch (tag >> 3) {
+      // string column = 1 [json_name = "column"];
+      case 1:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 10)) {
+          auto str = _internal_mutable_column();
+          ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
+          CHK_(ptr);
+          CHK_(::_pbi::VerifyUTF8(str, "opsdb.v1.Between.column"));
+        } else
+          goto handle_unusual;
+        continue;
+      // .opsdb.v1.Value low = 2 [json_name = "low"];
+      case 2:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 18)) {
+          ptr = ctx->ParseMessage(_internal_mutable_low(), ptr);
+          CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
+      // .opsdb.v1.Value high = 3 [json_name = "high"];
+      case 3:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 26)) {
+          ptr = ctx->ParseMessage(_internal_mutable_high(), ptr);
+          CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
+      default:
+        goto handle_unusual;
+    }  // switch
+  handle_unusual:
+    if ((tag == 0) || ((tag & 7) == 4)) {
+      CHK_(ptr);
+      ctx->SetLastTag(tag);
+      goto message_done;
+    }
+    ptr = UnknownFieldParse(
+        tag,
+        _internal_metadata_.mutable_unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(),
+        ptr, ctx);
+    CHK_(ptr != nullptr);
+  }  // while
+message_done:
+  return ptr;
+failure:
+  ptr = nullptr;
+  goto message_done;
+#undef CHK_
+}
+
+uint8_t* Between::_InternalSerialize(
+    uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const {
+  // @@protoc_insertion_point(serialize_to_array_start:opsdb.v1.Between)
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  // string column = 1 [json_name = "column"];
+  if (!this->_internal_column().empty()) {
+    ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::VerifyUtf8String(
+      this->_internal_column().data(), static_cast<int>(this->_internal_column().length()),
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::SERIALIZE,
+      "opsdb.v1.Between.column");
+    target = stream->WriteStringMaybeAliased(
+        1, this->_internal_column(), target);
+  }
+
+  // .opsdb.v1.Value low = 2 [json_name = "low"];
+  if (this->_internal_has_low()) {
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+      InternalWriteMessage(2, _Internal::low(this),
+        _Internal::low(this).GetCachedSize(), target, stream);
+  }
+
+  // .opsdb.v1.Value high = 3 [json_name = "high"];
+  if (this->_internal_has_high()) {
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+      InternalWriteMessage(3, _Internal::high(this),
+        _Internal::high(this).GetCachedSize(), target, stream);
+  }
+
+  if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
+    target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
+        _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
+  }
+  // @@protoc_insertion_point(serialize_to_array_end:opsdb.v1.Between)
+  return target;
+}
+
+size_t Between::ByteSizeLong() const {
+// @@protoc_insertion_point(message_byte_size_start:opsdb.v1.Between)
+  size_t total_size = 0;
+
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  // string column = 1 [json_name = "column"];
+  if (!this->_internal_column().empty()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::StringSize(
+        this->_internal_column());
+  }
+
+  // .opsdb.v1.Value low = 2 [json_name = "low"];
+  if (this->_internal_has_low()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(
+        *_impl_.low_);
+  }
+
+  // .opsdb.v1.Value high = 3 [json_name = "high"];
+  if (this->_internal_has_high()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(
+        *_impl_.high_);
+  }
+
+  return MaybeComputeUnknownFieldsSize(total_size, &_impl_._cached_size_);
+}
+
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData Between::_class_data_ = {
+    ::PROTOBUF_NAMESPACE_ID::Message::CopyWithSourceCheck,
+    Between::MergeImpl
+};
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*Between::GetClassData() const { return &_class_data_; }
+
+
+void Between::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg) {
+  auto* const _this = static_cast<Between*>(&to_msg);
+  auto& from = static_cast<const Between&>(from_msg);
+  // @@protoc_insertion_point(class_specific_merge_from_start:opsdb.v1.Between)
+  GOOGLE_DCHECK_NE(&from, _this);
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  if (!from._internal_column().empty()) {
+    _this->_internal_set_column(from._internal_column());
+  }
+  if (from._internal_has_low()) {
+    _this->_internal_mutable_low()->::opsdb::v1::Value::MergeFrom(
+        from._internal_low());
+  }
+  if (from._internal_has_high()) {
+    _this->_internal_mutable_high()->::opsdb::v1::Value::MergeFrom(
+        from._internal_high());
+  }
+  _this->_internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+}
+
+void Between::CopyFrom(const Between& from) {
+// @@protoc_insertion_point(class_specific_copy_from_start:opsdb.v1.Between)
+  if (&from == this) return;
+  Clear();
+  MergeFrom(from);
+}
+
+bool Between::IsInitialized() const {
+  return true;
+}
+
+void Between::InternalSwap(Between* other) {
+  using std::swap;
+  auto* lhs_arena = GetArenaForAllocation();
+  auto* rhs_arena = other->GetArenaForAllocation();
+  _internal_metadata_.InternalSwap(&other->_internal_metadata_);
+  ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
+      &_impl_.column_, lhs_arena,
+      &other->_impl_.column_, rhs_arena
+  );
+  ::PROTOBUF_NAMESPACE_ID::internal::memswap<
+      PROTOBUF_FIELD_OFFSET(Between, _impl_.high_)
+      + sizeof(Between::_impl_.high_)
+      - PROTOBUF_FIELD_OFFSET(Between, _impl_.low_)>(
+          reinterpret_cast<char*>(&_impl_.low_),
+          reinterpret_cast<char*>(&other->_impl_.low_));
+}
+
+::PROTOBUF_NAMESPACE_ID::Metadata Between::GetMetadata() const {
+  return ::_pbi::AssignDescriptors(
+      &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[3]);
 }
 
 // ===================================================================
@@ -1739,7 +2410,7 @@ void InList::InternalSwap(InList* other) {
 ::PROTOBUF_NAMESPACE_ID::Metadata InList::GetMetadata() const {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
-      file_level_metadata_opsdb_2fv1_2fquery_2eproto[3]);
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[4]);
 }
 
 // ===================================================================
@@ -1942,7 +2613,7 @@ void NullTest::InternalSwap(NullTest* other) {
 ::PROTOBUF_NAMESPACE_ID::Metadata NullTest::GetMetadata() const {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
-      file_level_metadata_opsdb_2fv1_2fquery_2eproto[4]);
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[5]);
 }
 
 // ===================================================================
@@ -1963,6 +2634,7 @@ OrderTerm::OrderTerm(const OrderTerm& from)
   new (&_impl_) Impl_{
       decltype(_impl_.column_){}
     , decltype(_impl_.descending_){}
+    , decltype(_impl_.nulls_){}
     , /*decltype(_impl_._cached_size_)*/{}};
 
   _internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
@@ -1974,7 +2646,9 @@ OrderTerm::OrderTerm(const OrderTerm& from)
     _this->_impl_.column_.Set(from._internal_column(), 
       _this->GetArenaForAllocation());
   }
-  _this->_impl_.descending_ = from._impl_.descending_;
+  ::memcpy(&_impl_.descending_, &from._impl_.descending_,
+    static_cast<size_t>(reinterpret_cast<char*>(&_impl_.nulls_) -
+    reinterpret_cast<char*>(&_impl_.descending_)) + sizeof(_impl_.nulls_));
   // @@protoc_insertion_point(copy_constructor:opsdb.v1.OrderTerm)
 }
 
@@ -1985,6 +2659,7 @@ inline void OrderTerm::SharedCtor(
   new (&_impl_) Impl_{
       decltype(_impl_.column_){}
     , decltype(_impl_.descending_){false}
+    , decltype(_impl_.nulls_){0}
     , /*decltype(_impl_._cached_size_)*/{}
   };
   _impl_.column_.InitDefault();
@@ -2018,7 +2693,9 @@ void OrderTerm::Clear() {
   (void) cached_has_bits;
 
   _impl_.column_.ClearToEmpty();
-  _impl_.descending_ = false;
+  ::memset(&_impl_.descending_, 0, static_cast<size_t>(
+      reinterpret_cast<char*>(&_impl_.nulls_) -
+      reinterpret_cast<char*>(&_impl_.descending_)) + sizeof(_impl_.nulls_));
   _internal_metadata_.Clear<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>();
 }
 
@@ -2043,6 +2720,15 @@ const char* OrderTerm::_InternalParse(const char* ptr, ::_pbi::ParseContext* ctx
         if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 16)) {
           _impl_.descending_ = ::PROTOBUF_NAMESPACE_ID::internal::ReadVarint64(&ptr);
           CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
+      // .opsdb.v1.NullsOrder nulls = 3 [json_name = "nulls"];
+      case 3:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 24)) {
+          uint64_t val = ::PROTOBUF_NAMESPACE_ID::internal::ReadVarint64(&ptr);
+          CHK_(ptr);
+          _internal_set_nulls(static_cast<::opsdb::v1::NullsOrder>(val));
         } else
           goto handle_unusual;
         continue;
@@ -2091,6 +2777,13 @@ uint8_t* OrderTerm::_InternalSerialize(
     target = ::_pbi::WireFormatLite::WriteBoolToArray(2, this->_internal_descending(), target);
   }
 
+  // .opsdb.v1.NullsOrder nulls = 3 [json_name = "nulls"];
+  if (this->_internal_nulls() != 0) {
+    target = stream->EnsureSpace(target);
+    target = ::_pbi::WireFormatLite::WriteEnumToArray(
+      3, this->_internal_nulls(), target);
+  }
+
   if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
     target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
         _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
@@ -2119,6 +2812,12 @@ size_t OrderTerm::ByteSizeLong() const {
     total_size += 1 + 1;
   }
 
+  // .opsdb.v1.NullsOrder nulls = 3 [json_name = "nulls"];
+  if (this->_internal_nulls() != 0) {
+    total_size += 1 +
+      ::_pbi::WireFormatLite::EnumSize(this->_internal_nulls());
+  }
+
   return MaybeComputeUnknownFieldsSize(total_size, &_impl_._cached_size_);
 }
 
@@ -2143,6 +2842,9 @@ void OrderTerm::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROT
   if (from._internal_descending() != 0) {
     _this->_internal_set_descending(from._internal_descending());
   }
+  if (from._internal_nulls() != 0) {
+    _this->_internal_set_nulls(from._internal_nulls());
+  }
   _this->_internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
 }
 
@@ -2166,13 +2868,712 @@ void OrderTerm::InternalSwap(OrderTerm* other) {
       &_impl_.column_, lhs_arena,
       &other->_impl_.column_, rhs_arena
   );
-  swap(_impl_.descending_, other->_impl_.descending_);
+  ::PROTOBUF_NAMESPACE_ID::internal::memswap<
+      PROTOBUF_FIELD_OFFSET(OrderTerm, _impl_.nulls_)
+      + sizeof(OrderTerm::_impl_.nulls_)
+      - PROTOBUF_FIELD_OFFSET(OrderTerm, _impl_.descending_)>(
+          reinterpret_cast<char*>(&_impl_.descending_),
+          reinterpret_cast<char*>(&other->_impl_.descending_));
 }
 
 ::PROTOBUF_NAMESPACE_ID::Metadata OrderTerm::GetMetadata() const {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
-      file_level_metadata_opsdb_2fv1_2fquery_2eproto[5]);
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[6]);
+}
+
+// ===================================================================
+
+class Aggregate::_Internal {
+ public:
+};
+
+Aggregate::Aggregate(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                         bool is_message_owned)
+  : ::PROTOBUF_NAMESPACE_ID::Message(arena, is_message_owned) {
+  SharedCtor(arena, is_message_owned);
+  // @@protoc_insertion_point(arena_constructor:opsdb.v1.Aggregate)
+}
+Aggregate::Aggregate(const Aggregate& from)
+  : ::PROTOBUF_NAMESPACE_ID::Message() {
+  Aggregate* const _this = this; (void)_this;
+  new (&_impl_) Impl_{
+      decltype(_impl_.column_){}
+    , decltype(_impl_.name_){}
+    , decltype(_impl_.function_){}
+    , /*decltype(_impl_._cached_size_)*/{}};
+
+  _internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+  _impl_.column_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.column_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (!from._internal_column().empty()) {
+    _this->_impl_.column_.Set(from._internal_column(), 
+      _this->GetArenaForAllocation());
+  }
+  _impl_.name_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.name_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (!from._internal_name().empty()) {
+    _this->_impl_.name_.Set(from._internal_name(), 
+      _this->GetArenaForAllocation());
+  }
+  _this->_impl_.function_ = from._impl_.function_;
+  // @@protoc_insertion_point(copy_constructor:opsdb.v1.Aggregate)
+}
+
+inline void Aggregate::SharedCtor(
+    ::_pb::Arena* arena, bool is_message_owned) {
+  (void)arena;
+  (void)is_message_owned;
+  new (&_impl_) Impl_{
+      decltype(_impl_.column_){}
+    , decltype(_impl_.name_){}
+    , decltype(_impl_.function_){0}
+    , /*decltype(_impl_._cached_size_)*/{}
+  };
+  _impl_.column_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.column_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  _impl_.name_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.name_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+}
+
+Aggregate::~Aggregate() {
+  // @@protoc_insertion_point(destructor:opsdb.v1.Aggregate)
+  if (auto *arena = _internal_metadata_.DeleteReturnArena<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>()) {
+  (void)arena;
+    return;
+  }
+  SharedDtor();
+}
+
+inline void Aggregate::SharedDtor() {
+  GOOGLE_DCHECK(GetArenaForAllocation() == nullptr);
+  _impl_.column_.Destroy();
+  _impl_.name_.Destroy();
+}
+
+void Aggregate::SetCachedSize(int size) const {
+  _impl_._cached_size_.Set(size);
+}
+
+void Aggregate::Clear() {
+// @@protoc_insertion_point(message_clear_start:opsdb.v1.Aggregate)
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  _impl_.column_.ClearToEmpty();
+  _impl_.name_.ClearToEmpty();
+  _impl_.function_ = 0;
+  _internal_metadata_.Clear<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>();
+}
+
+const char* Aggregate::_InternalParse(const char* ptr, ::_pbi::ParseContext* ctx) {
+#define CHK_(x) if (PROTOBUF_PREDICT_FALSE(!(x))) goto failure
+  while (!ctx->Done(&ptr)) {
+    uint32_t tag;
+    ptr = ::_pbi::ReadTag(ptr, &tag);
+    switch (tag >> 3) {
+      // .opsdb.v1.AggregateFunction function = 1 [json_name = "function"];
+      case 1:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 8)) {
+          uint64_t val = ::PROTOBUF_NAMESPACE_ID::internal::ReadVarint64(&ptr);
+          CHK_(ptr);
+          _internal_set_function(static_cast<::opsdb::v1::AggregateFunction>(val));
+        } else
+          goto handle_unusual;
+        continue;
+      // string column = 2 [json_name = "column"];
+      case 2:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 18)) {
+          auto str = _internal_mutable_column();
+          ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
+          CHK_(ptr);
+          CHK_(::_pbi::VerifyUTF8(str, "opsdb.v1.Aggregate.column"));
+        } else
+          goto handle_unusual;
+        continue;
+      // string name = 3 [json_name = "name"];
+      case 3:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 26)) {
+          auto str = _internal_mutable_name();
+          ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
+          CHK_(ptr);
+          CHK_(::_pbi::VerifyUTF8(str, "opsdb.v1.Aggregate.name"));
+        } else
+          goto handle_unusual;
+        continue;
+      default:
+        goto handle_unusual;
+    }  // switch
+  handle_unusual:
+    if ((tag == 0) || ((tag & 7) == 4)) {
+      CHK_(ptr);
+      ctx->SetLastTag(tag);
+      goto message_done;
+    }
+    ptr = UnknownFieldParse(
+        tag,
+        _internal_metadata_.mutable_unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(),
+        ptr, ctx);
+    CHK_(ptr != nullptr);
+  }  // while
+message_done:
+  return ptr;
+failure:
+  ptr = nullptr;
+  goto message_done;
+#undef CHK_
+}
+
+uint8_t* Aggregate::_InternalSerialize(
+    uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const {
+  // @@protoc_insertion_point(serialize_to_array_start:opsdb.v1.Aggregate)
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  // .opsdb.v1.AggregateFunction function = 1 [json_name = "function"];
+  if (this->_internal_function() != 0) {
+    target = stream->EnsureSpace(target);
+    target = ::_pbi::WireFormatLite::WriteEnumToArray(
+      1, this->_internal_function(), target);
+  }
+
+  // string column = 2 [json_name = "column"];
+  if (!this->_internal_column().empty()) {
+    ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::VerifyUtf8String(
+      this->_internal_column().data(), static_cast<int>(this->_internal_column().length()),
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::SERIALIZE,
+      "opsdb.v1.Aggregate.column");
+    target = stream->WriteStringMaybeAliased(
+        2, this->_internal_column(), target);
+  }
+
+  // string name = 3 [json_name = "name"];
+  if (!this->_internal_name().empty()) {
+    ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::VerifyUtf8String(
+      this->_internal_name().data(), static_cast<int>(this->_internal_name().length()),
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::SERIALIZE,
+      "opsdb.v1.Aggregate.name");
+    target = stream->WriteStringMaybeAliased(
+        3, this->_internal_name(), target);
+  }
+
+  if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
+    target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
+        _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
+  }
+  // @@protoc_insertion_point(serialize_to_array_end:opsdb.v1.Aggregate)
+  return target;
+}
+
+size_t Aggregate::ByteSizeLong() const {
+// @@protoc_insertion_point(message_byte_size_start:opsdb.v1.Aggregate)
+  size_t total_size = 0;
+
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  // string column = 2 [json_name = "column"];
+  if (!this->_internal_column().empty()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::StringSize(
+        this->_internal_column());
+  }
+
+  // string name = 3 [json_name = "name"];
+  if (!this->_internal_name().empty()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::StringSize(
+        this->_internal_name());
+  }
+
+  // .opsdb.v1.AggregateFunction function = 1 [json_name = "function"];
+  if (this->_internal_function() != 0) {
+    total_size += 1 +
+      ::_pbi::WireFormatLite::EnumSize(this->_internal_function());
+  }
+
+  return MaybeComputeUnknownFieldsSize(total_size, &_impl_._cached_size_);
+}
+
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData Aggregate::_class_data_ = {
+    ::PROTOBUF_NAMESPACE_ID::Message::CopyWithSourceCheck,
+    Aggregate::MergeImpl
+};
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*Aggregate::GetClassData() const { return &_class_data_; }
+
+
+void Aggregate::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg) {
+  auto* const _this = static_cast<Aggregate*>(&to_msg);
+  auto& from = static_cast<const Aggregate&>(from_msg);
+  // @@protoc_insertion_point(class_specific_merge_from_start:opsdb.v1.Aggregate)
+  GOOGLE_DCHECK_NE(&from, _this);
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  if (!from._internal_column().empty()) {
+    _this->_internal_set_column(from._internal_column());
+  }
+  if (!from._internal_name().empty()) {
+    _this->_internal_set_name(from._internal_name());
+  }
+  if (from._internal_function() != 0) {
+    _this->_internal_set_function(from._internal_function());
+  }
+  _this->_internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+}
+
+void Aggregate::CopyFrom(const Aggregate& from) {
+// @@protoc_insertion_point(class_specific_copy_from_start:opsdb.v1.Aggregate)
+  if (&from == this) return;
+  Clear();
+  MergeFrom(from);
+}
+
+bool Aggregate::IsInitialized() const {
+  return true;
+}
+
+void Aggregate::InternalSwap(Aggregate* other) {
+  using std::swap;
+  auto* lhs_arena = GetArenaForAllocation();
+  auto* rhs_arena = other->GetArenaForAllocation();
+  _internal_metadata_.InternalSwap(&other->_internal_metadata_);
+  ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
+      &_impl_.column_, lhs_arena,
+      &other->_impl_.column_, rhs_arena
+  );
+  ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
+      &_impl_.name_, lhs_arena,
+      &other->_impl_.name_, rhs_arena
+  );
+  swap(_impl_.function_, other->_impl_.function_);
+}
+
+::PROTOBUF_NAMESPACE_ID::Metadata Aggregate::GetMetadata() const {
+  return ::_pbi::AssignDescriptors(
+      &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[7]);
+}
+
+// ===================================================================
+
+class Related::_Internal {
+ public:
+  using HasBits = decltype(std::declval<Related>()._impl_._has_bits_);
+  static const ::opsdb::v1::Condition& where(const Related* msg);
+  static void set_has_limit(HasBits* has_bits) {
+    (*has_bits)[0] |= 1u;
+  }
+};
+
+const ::opsdb::v1::Condition&
+Related::_Internal::where(const Related* msg) {
+  return *msg->_impl_.where_;
+}
+Related::Related(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                         bool is_message_owned)
+  : ::PROTOBUF_NAMESPACE_ID::Message(arena, is_message_owned) {
+  SharedCtor(arena, is_message_owned);
+  // @@protoc_insertion_point(arena_constructor:opsdb.v1.Related)
+}
+Related::Related(const Related& from)
+  : ::PROTOBUF_NAMESPACE_ID::Message() {
+  Related* const _this = this; (void)_this;
+  new (&_impl_) Impl_{
+      decltype(_impl_._has_bits_){from._impl_._has_bits_}
+    , /*decltype(_impl_._cached_size_)*/{}
+    , decltype(_impl_.columns_){from._impl_.columns_}
+    , decltype(_impl_.order_by_){from._impl_.order_by_}
+    , decltype(_impl_.table_){}
+    , decltype(_impl_.foreign_key_){}
+    , decltype(_impl_.where_){nullptr}
+    , decltype(_impl_.limit_){}};
+
+  _internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+  _impl_.table_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.table_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (!from._internal_table().empty()) {
+    _this->_impl_.table_.Set(from._internal_table(), 
+      _this->GetArenaForAllocation());
+  }
+  _impl_.foreign_key_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.foreign_key_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (!from._internal_foreign_key().empty()) {
+    _this->_impl_.foreign_key_.Set(from._internal_foreign_key(), 
+      _this->GetArenaForAllocation());
+  }
+  if (from._internal_has_where()) {
+    _this->_impl_.where_ = new ::opsdb::v1::Condition(*from._impl_.where_);
+  }
+  _this->_impl_.limit_ = from._impl_.limit_;
+  // @@protoc_insertion_point(copy_constructor:opsdb.v1.Related)
+}
+
+inline void Related::SharedCtor(
+    ::_pb::Arena* arena, bool is_message_owned) {
+  (void)arena;
+  (void)is_message_owned;
+  new (&_impl_) Impl_{
+      decltype(_impl_._has_bits_){}
+    , /*decltype(_impl_._cached_size_)*/{}
+    , decltype(_impl_.columns_){arena}
+    , decltype(_impl_.order_by_){arena}
+    , decltype(_impl_.table_){}
+    , decltype(_impl_.foreign_key_){}
+    , decltype(_impl_.where_){nullptr}
+    , decltype(_impl_.limit_){uint64_t{0u}}
+  };
+  _impl_.table_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.table_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  _impl_.foreign_key_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.foreign_key_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+}
+
+Related::~Related() {
+  // @@protoc_insertion_point(destructor:opsdb.v1.Related)
+  if (auto *arena = _internal_metadata_.DeleteReturnArena<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>()) {
+  (void)arena;
+    return;
+  }
+  SharedDtor();
+}
+
+inline void Related::SharedDtor() {
+  GOOGLE_DCHECK(GetArenaForAllocation() == nullptr);
+  _impl_.columns_.~RepeatedPtrField();
+  _impl_.order_by_.~RepeatedPtrField();
+  _impl_.table_.Destroy();
+  _impl_.foreign_key_.Destroy();
+  if (this != internal_default_instance()) delete _impl_.where_;
+}
+
+void Related::SetCachedSize(int size) const {
+  _impl_._cached_size_.Set(size);
+}
+
+void Related::Clear() {
+// @@protoc_insertion_point(message_clear_start:opsdb.v1.Related)
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  _impl_.columns_.Clear();
+  _impl_.order_by_.Clear();
+  _impl_.table_.ClearToEmpty();
+  _impl_.foreign_key_.ClearToEmpty();
+  if (GetArenaForAllocation() == nullptr && _impl_.where_ != nullptr) {
+    delete _impl_.where_;
+  }
+  _impl_.where_ = nullptr;
+  _impl_.limit_ = uint64_t{0u};
+  _impl_._has_bits_.Clear();
+  _internal_metadata_.Clear<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>();
+}
+
+const char* Related::_InternalParse(const char* ptr, ::_pbi::ParseContext* ctx) {
+#define CHK_(x) if (PROTOBUF_PREDICT_FALSE(!(x))) goto failure
+  _Internal::HasBits has_bits{};
+  while (!ctx->Done(&ptr)) {
+    uint32_t tag;
+    ptr = ::_pbi::ReadTag(ptr, &tag);
+    switch (tag >> 3) {
+      // string table = 1 [json_name = "table"];
+      case 1:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 10)) {
+          auto str = _internal_mutable_table();
+          ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
+          CHK_(ptr);
+          CHK_(::_pbi::VerifyUTF8(str, "opsdb.v1.Related.table"));
+        } else
+          goto handle_unusual;
+        continue;
+      // string foreign_key = 2 [json_name = "foreignKey"];
+      case 2:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 18)) {
+          auto str = _internal_mutable_foreign_key();
+          ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
+          CHK_(ptr);
+          CHK_(::_pbi::VerifyUTF8(str, "opsdb.v1.Related.foreign_key"));
+        } else
+          goto handle_unusual;
+        continue;
+      // repeated string columns = 3 [json_name = "columns"];
+      case 3:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 26)) {
+          ptr -= 1;
+          do {
+            ptr += 1;
+            auto str = _internal_add_columns();
+            ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
+            CHK_(ptr);
+            CHK_(::_pbi::VerifyUTF8(str, "opsdb.v1.Related.columns"));
+            if (!ctx->DataAvailable(ptr)) break;
+          } while (::PROTOBUF_NAMESPACE_ID::internal::ExpectTag<26>(ptr));
+        } else
+          goto handle_unusual;
+        continue;
+      // .opsdb.v1.Condition where = 4 [json_name = "where"];
+      case 4:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 34)) {
+          ptr = ctx->ParseMessage(_internal_mutable_where(), ptr);
+          CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
+      // repeated .opsdb.v1.OrderTerm order_by = 5 [json_name = "orderBy"];
+      case 5:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 42)) {
+          ptr -= 1;
+          do {
+            ptr += 1;
+            ptr = ctx->ParseMessage(_internal_add_order_by(), ptr);
+            CHK_(ptr);
+            if (!ctx->DataAvailable(ptr)) break;
+          } while (::PROTOBUF_NAMESPACE_ID::internal::ExpectTag<42>(ptr));
+        } else
+          goto handle_unusual;
+        continue;
+      // optional uint64 limit = 6 [json_name = "limit"];
+      case 6:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 48)) {
+          _Internal::set_has_limit(&has_bits);
+          _impl_.limit_ = ::PROTOBUF_NAMESPACE_ID::internal::ReadVarint64(&ptr);
+          CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
+      default:
+        goto handle_unusual;
+    }  // switch
+  handle_unusual:
+    if ((tag == 0) || ((tag & 7) == 4)) {
+      CHK_(ptr);
+      ctx->SetLastTag(tag);
+      goto message_done;
+    }
+    ptr = UnknownFieldParse(
+        tag,
+        _internal_metadata_.mutable_unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(),
+        ptr, ctx);
+    CHK_(ptr != nullptr);
+  }  // while
+message_done:
+  _impl_._has_bits_.Or(has_bits);
+  return ptr;
+failure:
+  ptr = nullptr;
+  goto message_done;
+#undef CHK_
+}
+
+uint8_t* Related::_InternalSerialize(
+    uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const {
+  // @@protoc_insertion_point(serialize_to_array_start:opsdb.v1.Related)
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  // string table = 1 [json_name = "table"];
+  if (!this->_internal_table().empty()) {
+    ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::VerifyUtf8String(
+      this->_internal_table().data(), static_cast<int>(this->_internal_table().length()),
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::SERIALIZE,
+      "opsdb.v1.Related.table");
+    target = stream->WriteStringMaybeAliased(
+        1, this->_internal_table(), target);
+  }
+
+  // string foreign_key = 2 [json_name = "foreignKey"];
+  if (!this->_internal_foreign_key().empty()) {
+    ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::VerifyUtf8String(
+      this->_internal_foreign_key().data(), static_cast<int>(this->_internal_foreign_key().length()),
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::SERIALIZE,
+      "opsdb.v1.Related.foreign_key");
+    target = stream->WriteStringMaybeAliased(
+        2, this->_internal_foreign_key(), target);
+  }
+
+  // repeated string columns = 3 [json_name = "columns"];
+  for (int i = 0, n = this->_internal_columns_size(); i < n; i++) {
+    const auto& s = this->_internal_columns(i);
+    ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::VerifyUtf8String(
+      s.data(), static_cast<int>(s.length()),
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::SERIALIZE,
+      "opsdb.v1.Related.columns");
+    target = stream->WriteString(3, s, target);
+  }
+
+  // .opsdb.v1.Condition where = 4 [json_name = "where"];
+  if (this->_internal_has_where()) {
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+      InternalWriteMessage(4, _Internal::where(this),
+        _Internal::where(this).GetCachedSize(), target, stream);
+  }
+
+  // repeated .opsdb.v1.OrderTerm order_by = 5 [json_name = "orderBy"];
+  for (unsigned i = 0,
+      n = static_cast<unsigned>(this->_internal_order_by_size()); i < n; i++) {
+    const auto& repfield = this->_internal_order_by(i);
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+        InternalWriteMessage(5, repfield, repfield.GetCachedSize(), target, stream);
+  }
+
+  // optional uint64 limit = 6 [json_name = "limit"];
+  if (_internal_has_limit()) {
+    target = stream->EnsureSpace(target);
+    target = ::_pbi::WireFormatLite::WriteUInt64ToArray(6, this->_internal_limit(), target);
+  }
+
+  if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
+    target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
+        _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
+  }
+  // @@protoc_insertion_point(serialize_to_array_end:opsdb.v1.Related)
+  return target;
+}
+
+size_t Related::ByteSizeLong() const {
+// @@protoc_insertion_point(message_byte_size_start:opsdb.v1.Related)
+  size_t total_size = 0;
+
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  // repeated string columns = 3 [json_name = "columns"];
+  total_size += 1 *
+      ::PROTOBUF_NAMESPACE_ID::internal::FromIntSize(_impl_.columns_.size());
+  for (int i = 0, n = _impl_.columns_.size(); i < n; i++) {
+    total_size += ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::StringSize(
+      _impl_.columns_.Get(i));
+  }
+
+  // repeated .opsdb.v1.OrderTerm order_by = 5 [json_name = "orderBy"];
+  total_size += 1UL * this->_internal_order_by_size();
+  for (const auto& msg : this->_impl_.order_by_) {
+    total_size +=
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(msg);
+  }
+
+  // string table = 1 [json_name = "table"];
+  if (!this->_internal_table().empty()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::StringSize(
+        this->_internal_table());
+  }
+
+  // string foreign_key = 2 [json_name = "foreignKey"];
+  if (!this->_internal_foreign_key().empty()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::StringSize(
+        this->_internal_foreign_key());
+  }
+
+  // .opsdb.v1.Condition where = 4 [json_name = "where"];
+  if (this->_internal_has_where()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(
+        *_impl_.where_);
+  }
+
+  // optional uint64 limit = 6 [json_name = "limit"];
+  cached_has_bits = _impl_._has_bits_[0];
+  if (cached_has_bits & 0x00000001u) {
+    total_size += ::_pbi::WireFormatLite::UInt64SizePlusOne(this->_internal_limit());
+  }
+
+  return MaybeComputeUnknownFieldsSize(total_size, &_impl_._cached_size_);
+}
+
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData Related::_class_data_ = {
+    ::PROTOBUF_NAMESPACE_ID::Message::CopyWithSourceCheck,
+    Related::MergeImpl
+};
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*Related::GetClassData() const { return &_class_data_; }
+
+
+void Related::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg) {
+  auto* const _this = static_cast<Related*>(&to_msg);
+  auto& from = static_cast<const Related&>(from_msg);
+  // @@protoc_insertion_point(class_specific_merge_from_start:opsdb.v1.Related)
+  GOOGLE_DCHECK_NE(&from, _this);
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  _this->_impl_.columns_.MergeFrom(from._impl_.columns_);
+  _this->_impl_.order_by_.MergeFrom(from._impl_.order_by_);
+  if (!from._internal_table().empty()) {
+    _this->_internal_set_table(from._internal_table());
+  }
+  if (!from._internal_foreign_key().empty()) {
+    _this->_internal_set_foreign_key(from._internal_foreign_key());
+  }
+  if (from._internal_has_where()) {
+    _this->_internal_mutable_where()->::opsdb::v1::Condition::MergeFrom(
+        from._internal_where());
+  }
+  if (from._internal_has_limit()) {
+    _this->_internal_set_limit(from._internal_limit());
+  }
+  _this->_internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+}
+
+void Related::CopyFrom(const Related& from) {
+// @@protoc_insertion_point(class_specific_copy_from_start:opsdb.v1.Related)
+  if (&from == this) return;
+  Clear();
+  MergeFrom(from);
+}
+
+bool Related::IsInitialized() const {
+  return true;
+}
+
+void Related::InternalSwap(Related* other) {
+  using std::swap;
+  auto* lhs_arena = GetArenaForAllocation();
+  auto* rhs_arena = other->GetArenaForAllocation();
+  _internal_metadata_.InternalSwap(&other->_internal_metadata_);
+  swap(_impl_._has_bits_[0], other->_impl_._has_bits_[0]);
+  _impl_.columns_.InternalSwap(&other->_impl_.columns_);
+  _impl_.order_by_.InternalSwap(&other->_impl_.order_by_);
+  ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
+      &_impl_.table_, lhs_arena,
+      &other->_impl_.table_, rhs_arena
+  );
+  ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
+      &_impl_.foreign_key_, lhs_arena,
+      &other->_impl_.foreign_key_, rhs_arena
+  );
+  ::PROTOBUF_NAMESPACE_ID::internal::memswap<
+      PROTOBUF_FIELD_OFFSET(Related, _impl_.limit_)
+      + sizeof(Related::_impl_.limit_)
+      - PROTOBUF_FIELD_OFFSET(Related, _impl_.where_)>(
+          reinterpret_cast<char*>(&_impl_.where_),
+          reinterpret_cast<char*>(&other->_impl_.where_));
+}
+
+::PROTOBUF_NAMESPACE_ID::Metadata Related::GetMetadata() const {
+  return ::_pbi::AssignDescriptors(
+      &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[8]);
 }
 
 // ===================================================================
@@ -2184,11 +3585,25 @@ class QueryRequest::_Internal {
   static void set_has_limit(HasBits* has_bits) {
     (*has_bits)[0] |= 1u;
   }
+  static const ::PROTOBUF_NAMESPACE_ID::Duration& max_age(const QueryRequest* msg);
 };
 
 const ::opsdb::v1::Condition&
 QueryRequest::_Internal::where(const QueryRequest* msg) {
   return *msg->_impl_.where_;
+}
+const ::PROTOBUF_NAMESPACE_ID::Duration&
+QueryRequest::_Internal::max_age(const QueryRequest* msg) {
+  return *msg->_impl_.max_age_;
+}
+void QueryRequest::clear_parameters() {
+  _impl_.parameters_.Clear();
+}
+void QueryRequest::clear_max_age() {
+  if (GetArenaForAllocation() == nullptr && _impl_.max_age_ != nullptr) {
+    delete _impl_.max_age_;
+  }
+  _impl_.max_age_ = nullptr;
 }
 QueryRequest::QueryRequest(::PROTOBUF_NAMESPACE_ID::Arena* arena,
                          bool is_message_owned)
@@ -2204,9 +3619,16 @@ QueryRequest::QueryRequest(const QueryRequest& from)
     , /*decltype(_impl_._cached_size_)*/{}
     , decltype(_impl_.columns_){from._impl_.columns_}
     , decltype(_impl_.order_by_){from._impl_.order_by_}
+    , decltype(_impl_.aggregates_){from._impl_.aggregates_}
+    , decltype(_impl_.group_by_){from._impl_.group_by_}
+    , decltype(_impl_.related_){from._impl_.related_}
+    , decltype(_impl_.parameters_){from._impl_.parameters_}
     , decltype(_impl_.table_){}
     , decltype(_impl_.token_){}
+    , decltype(_impl_.resume_after_){}
+    , decltype(_impl_.sql_){}
     , decltype(_impl_.where_){nullptr}
+    , decltype(_impl_.max_age_){nullptr}
     , decltype(_impl_.limit_){}
     , decltype(_impl_.consistency_){}
     , decltype(_impl_.batch_size_){}};
@@ -2228,8 +3650,27 @@ QueryRequest::QueryRequest(const QueryRequest& from)
     _this->_impl_.token_.Set(from._internal_token(), 
       _this->GetArenaForAllocation());
   }
+  _impl_.resume_after_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.resume_after_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (!from._internal_resume_after().empty()) {
+    _this->_impl_.resume_after_.Set(from._internal_resume_after(), 
+      _this->GetArenaForAllocation());
+  }
+  _impl_.sql_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.sql_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (!from._internal_sql().empty()) {
+    _this->_impl_.sql_.Set(from._internal_sql(), 
+      _this->GetArenaForAllocation());
+  }
   if (from._internal_has_where()) {
     _this->_impl_.where_ = new ::opsdb::v1::Condition(*from._impl_.where_);
+  }
+  if (from._internal_has_max_age()) {
+    _this->_impl_.max_age_ = new ::PROTOBUF_NAMESPACE_ID::Duration(*from._impl_.max_age_);
   }
   ::memcpy(&_impl_.limit_, &from._impl_.limit_,
     static_cast<size_t>(reinterpret_cast<char*>(&_impl_.batch_size_) -
@@ -2246,9 +3687,16 @@ inline void QueryRequest::SharedCtor(
     , /*decltype(_impl_._cached_size_)*/{}
     , decltype(_impl_.columns_){arena}
     , decltype(_impl_.order_by_){arena}
+    , decltype(_impl_.aggregates_){arena}
+    , decltype(_impl_.group_by_){arena}
+    , decltype(_impl_.related_){arena}
+    , decltype(_impl_.parameters_){arena}
     , decltype(_impl_.table_){}
     , decltype(_impl_.token_){}
+    , decltype(_impl_.resume_after_){}
+    , decltype(_impl_.sql_){}
     , decltype(_impl_.where_){nullptr}
+    , decltype(_impl_.max_age_){nullptr}
     , decltype(_impl_.limit_){uint64_t{0u}}
     , decltype(_impl_.consistency_){0}
     , decltype(_impl_.batch_size_){0u}
@@ -2260,6 +3708,14 @@ inline void QueryRequest::SharedCtor(
   _impl_.token_.InitDefault();
   #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
     _impl_.token_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  _impl_.resume_after_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.resume_after_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  _impl_.sql_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.sql_.Set("", GetArenaForAllocation());
   #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
 }
 
@@ -2276,9 +3732,16 @@ inline void QueryRequest::SharedDtor() {
   GOOGLE_DCHECK(GetArenaForAllocation() == nullptr);
   _impl_.columns_.~RepeatedPtrField();
   _impl_.order_by_.~RepeatedPtrField();
+  _impl_.aggregates_.~RepeatedPtrField();
+  _impl_.group_by_.~RepeatedPtrField();
+  _impl_.related_.~RepeatedPtrField();
+  _impl_.parameters_.~RepeatedPtrField();
   _impl_.table_.Destroy();
   _impl_.token_.Destroy();
+  _impl_.resume_after_.Destroy();
+  _impl_.sql_.Destroy();
   if (this != internal_default_instance()) delete _impl_.where_;
+  if (this != internal_default_instance()) delete _impl_.max_age_;
 }
 
 void QueryRequest::SetCachedSize(int size) const {
@@ -2293,12 +3756,22 @@ void QueryRequest::Clear() {
 
   _impl_.columns_.Clear();
   _impl_.order_by_.Clear();
+  _impl_.aggregates_.Clear();
+  _impl_.group_by_.Clear();
+  _impl_.related_.Clear();
+  _impl_.parameters_.Clear();
   _impl_.table_.ClearToEmpty();
   _impl_.token_.ClearToEmpty();
+  _impl_.resume_after_.ClearToEmpty();
+  _impl_.sql_.ClearToEmpty();
   if (GetArenaForAllocation() == nullptr && _impl_.where_ != nullptr) {
     delete _impl_.where_;
   }
   _impl_.where_ = nullptr;
+  if (GetArenaForAllocation() == nullptr && _impl_.max_age_ != nullptr) {
+    delete _impl_.max_age_;
+  }
+  _impl_.max_age_ = nullptr;
   _impl_.limit_ = uint64_t{0u};
   ::memset(&_impl_.consistency_, 0, static_cast<size_t>(
       reinterpret_cast<char*>(&_impl_.batch_size_) -
@@ -2395,6 +3868,87 @@ const char* QueryRequest::_InternalParse(const char* ptr, ::_pbi::ParseContext* 
         } else
           goto handle_unusual;
         continue;
+      // bytes resume_after = 9 [json_name = "resumeAfter"];
+      case 9:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 74)) {
+          auto str = _internal_mutable_resume_after();
+          ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
+          CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
+      // repeated .opsdb.v1.Aggregate aggregates = 10 [json_name = "aggregates"];
+      case 10:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 82)) {
+          ptr -= 1;
+          do {
+            ptr += 1;
+            ptr = ctx->ParseMessage(_internal_add_aggregates(), ptr);
+            CHK_(ptr);
+            if (!ctx->DataAvailable(ptr)) break;
+          } while (::PROTOBUF_NAMESPACE_ID::internal::ExpectTag<82>(ptr));
+        } else
+          goto handle_unusual;
+        continue;
+      // repeated string group_by = 11 [json_name = "groupBy"];
+      case 11:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 90)) {
+          ptr -= 1;
+          do {
+            ptr += 1;
+            auto str = _internal_add_group_by();
+            ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
+            CHK_(ptr);
+            CHK_(::_pbi::VerifyUTF8(str, "opsdb.v1.QueryRequest.group_by"));
+            if (!ctx->DataAvailable(ptr)) break;
+          } while (::PROTOBUF_NAMESPACE_ID::internal::ExpectTag<90>(ptr));
+        } else
+          goto handle_unusual;
+        continue;
+      // repeated .opsdb.v1.Related related = 12 [json_name = "related"];
+      case 12:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 98)) {
+          ptr -= 1;
+          do {
+            ptr += 1;
+            ptr = ctx->ParseMessage(_internal_add_related(), ptr);
+            CHK_(ptr);
+            if (!ctx->DataAvailable(ptr)) break;
+          } while (::PROTOBUF_NAMESPACE_ID::internal::ExpectTag<98>(ptr));
+        } else
+          goto handle_unusual;
+        continue;
+      // string sql = 13 [json_name = "sql"];
+      case 13:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 106)) {
+          auto str = _internal_mutable_sql();
+          ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
+          CHK_(ptr);
+          CHK_(::_pbi::VerifyUTF8(str, "opsdb.v1.QueryRequest.sql"));
+        } else
+          goto handle_unusual;
+        continue;
+      // repeated .opsdb.v1.Value parameters = 14 [json_name = "parameters"];
+      case 14:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 114)) {
+          ptr -= 1;
+          do {
+            ptr += 1;
+            ptr = ctx->ParseMessage(_internal_add_parameters(), ptr);
+            CHK_(ptr);
+            if (!ctx->DataAvailable(ptr)) break;
+          } while (::PROTOBUF_NAMESPACE_ID::internal::ExpectTag<114>(ptr));
+        } else
+          goto handle_unusual;
+        continue;
+      // .google.protobuf.Duration max_age = 15 [json_name = "maxAge"];
+      case 15:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 122)) {
+          ptr = ctx->ParseMessage(_internal_mutable_max_age(), ptr);
+          CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
       default:
         goto handle_unusual;
     }  // switch
@@ -2485,6 +4039,63 @@ uint8_t* QueryRequest::_InternalSerialize(
     target = ::_pbi::WireFormatLite::WriteUInt32ToArray(8, this->_internal_batch_size(), target);
   }
 
+  // bytes resume_after = 9 [json_name = "resumeAfter"];
+  if (!this->_internal_resume_after().empty()) {
+    target = stream->WriteBytesMaybeAliased(
+        9, this->_internal_resume_after(), target);
+  }
+
+  // repeated .opsdb.v1.Aggregate aggregates = 10 [json_name = "aggregates"];
+  for (unsigned i = 0,
+      n = static_cast<unsigned>(this->_internal_aggregates_size()); i < n; i++) {
+    const auto& repfield = this->_internal_aggregates(i);
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+        InternalWriteMessage(10, repfield, repfield.GetCachedSize(), target, stream);
+  }
+
+  // repeated string group_by = 11 [json_name = "groupBy"];
+  for (int i = 0, n = this->_internal_group_by_size(); i < n; i++) {
+    const auto& s = this->_internal_group_by(i);
+    ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::VerifyUtf8String(
+      s.data(), static_cast<int>(s.length()),
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::SERIALIZE,
+      "opsdb.v1.QueryRequest.group_by");
+    target = stream->WriteString(11, s, target);
+  }
+
+  // repeated .opsdb.v1.Related related = 12 [json_name = "related"];
+  for (unsigned i = 0,
+      n = static_cast<unsigned>(this->_internal_related_size()); i < n; i++) {
+    const auto& repfield = this->_internal_related(i);
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+        InternalWriteMessage(12, repfield, repfield.GetCachedSize(), target, stream);
+  }
+
+  // string sql = 13 [json_name = "sql"];
+  if (!this->_internal_sql().empty()) {
+    ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::VerifyUtf8String(
+      this->_internal_sql().data(), static_cast<int>(this->_internal_sql().length()),
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::SERIALIZE,
+      "opsdb.v1.QueryRequest.sql");
+    target = stream->WriteStringMaybeAliased(
+        13, this->_internal_sql(), target);
+  }
+
+  // repeated .opsdb.v1.Value parameters = 14 [json_name = "parameters"];
+  for (unsigned i = 0,
+      n = static_cast<unsigned>(this->_internal_parameters_size()); i < n; i++) {
+    const auto& repfield = this->_internal_parameters(i);
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+        InternalWriteMessage(14, repfield, repfield.GetCachedSize(), target, stream);
+  }
+
+  // .google.protobuf.Duration max_age = 15 [json_name = "maxAge"];
+  if (this->_internal_has_max_age()) {
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+      InternalWriteMessage(15, _Internal::max_age(this),
+        _Internal::max_age(this).GetCachedSize(), target, stream);
+  }
+
   if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
     target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
         _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
@@ -2516,6 +4127,35 @@ size_t QueryRequest::ByteSizeLong() const {
       ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(msg);
   }
 
+  // repeated .opsdb.v1.Aggregate aggregates = 10 [json_name = "aggregates"];
+  total_size += 1UL * this->_internal_aggregates_size();
+  for (const auto& msg : this->_impl_.aggregates_) {
+    total_size +=
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(msg);
+  }
+
+  // repeated string group_by = 11 [json_name = "groupBy"];
+  total_size += 1 *
+      ::PROTOBUF_NAMESPACE_ID::internal::FromIntSize(_impl_.group_by_.size());
+  for (int i = 0, n = _impl_.group_by_.size(); i < n; i++) {
+    total_size += ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::StringSize(
+      _impl_.group_by_.Get(i));
+  }
+
+  // repeated .opsdb.v1.Related related = 12 [json_name = "related"];
+  total_size += 1UL * this->_internal_related_size();
+  for (const auto& msg : this->_impl_.related_) {
+    total_size +=
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(msg);
+  }
+
+  // repeated .opsdb.v1.Value parameters = 14 [json_name = "parameters"];
+  total_size += 1UL * this->_internal_parameters_size();
+  for (const auto& msg : this->_impl_.parameters_) {
+    total_size +=
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(msg);
+  }
+
   // string table = 1 [json_name = "table"];
   if (!this->_internal_table().empty()) {
     total_size += 1 +
@@ -2530,11 +4170,32 @@ size_t QueryRequest::ByteSizeLong() const {
         this->_internal_token());
   }
 
+  // bytes resume_after = 9 [json_name = "resumeAfter"];
+  if (!this->_internal_resume_after().empty()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::BytesSize(
+        this->_internal_resume_after());
+  }
+
+  // string sql = 13 [json_name = "sql"];
+  if (!this->_internal_sql().empty()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::StringSize(
+        this->_internal_sql());
+  }
+
   // .opsdb.v1.Condition where = 3 [json_name = "where"];
   if (this->_internal_has_where()) {
     total_size += 1 +
       ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(
         *_impl_.where_);
+  }
+
+  // .google.protobuf.Duration max_age = 15 [json_name = "maxAge"];
+  if (this->_internal_has_max_age()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(
+        *_impl_.max_age_);
   }
 
   // optional uint64 limit = 5 [json_name = "limit"];
@@ -2574,15 +4235,29 @@ void QueryRequest::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::P
 
   _this->_impl_.columns_.MergeFrom(from._impl_.columns_);
   _this->_impl_.order_by_.MergeFrom(from._impl_.order_by_);
+  _this->_impl_.aggregates_.MergeFrom(from._impl_.aggregates_);
+  _this->_impl_.group_by_.MergeFrom(from._impl_.group_by_);
+  _this->_impl_.related_.MergeFrom(from._impl_.related_);
+  _this->_impl_.parameters_.MergeFrom(from._impl_.parameters_);
   if (!from._internal_table().empty()) {
     _this->_internal_set_table(from._internal_table());
   }
   if (!from._internal_token().empty()) {
     _this->_internal_set_token(from._internal_token());
   }
+  if (!from._internal_resume_after().empty()) {
+    _this->_internal_set_resume_after(from._internal_resume_after());
+  }
+  if (!from._internal_sql().empty()) {
+    _this->_internal_set_sql(from._internal_sql());
+  }
   if (from._internal_has_where()) {
     _this->_internal_mutable_where()->::opsdb::v1::Condition::MergeFrom(
         from._internal_where());
+  }
+  if (from._internal_has_max_age()) {
+    _this->_internal_mutable_max_age()->::PROTOBUF_NAMESPACE_ID::Duration::MergeFrom(
+        from._internal_max_age());
   }
   if (from._internal_has_limit()) {
     _this->_internal_set_limit(from._internal_limit());
@@ -2615,6 +4290,10 @@ void QueryRequest::InternalSwap(QueryRequest* other) {
   swap(_impl_._has_bits_[0], other->_impl_._has_bits_[0]);
   _impl_.columns_.InternalSwap(&other->_impl_.columns_);
   _impl_.order_by_.InternalSwap(&other->_impl_.order_by_);
+  _impl_.aggregates_.InternalSwap(&other->_impl_.aggregates_);
+  _impl_.group_by_.InternalSwap(&other->_impl_.group_by_);
+  _impl_.related_.InternalSwap(&other->_impl_.related_);
+  _impl_.parameters_.InternalSwap(&other->_impl_.parameters_);
   ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
       &_impl_.table_, lhs_arena,
       &other->_impl_.table_, rhs_arena
@@ -2622,6 +4301,14 @@ void QueryRequest::InternalSwap(QueryRequest* other) {
   ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
       &_impl_.token_, lhs_arena,
       &other->_impl_.token_, rhs_arena
+  );
+  ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
+      &_impl_.resume_after_, lhs_arena,
+      &other->_impl_.resume_after_, rhs_arena
+  );
+  ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
+      &_impl_.sql_, lhs_arena,
+      &other->_impl_.sql_, rhs_arena
   );
   ::PROTOBUF_NAMESPACE_ID::internal::memswap<
       PROTOBUF_FIELD_OFFSET(QueryRequest, _impl_.batch_size_)
@@ -2634,7 +4321,7 @@ void QueryRequest::InternalSwap(QueryRequest* other) {
 ::PROTOBUF_NAMESPACE_ID::Metadata QueryRequest::GetMetadata() const {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
-      file_level_metadata_opsdb_2fv1_2fquery_2eproto[6]);
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[9]);
 }
 
 // ===================================================================
@@ -2887,7 +4574,7 @@ void Column::InternalSwap(Column* other) {
 ::PROTOBUF_NAMESPACE_ID::Metadata Column::GetMetadata() const {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
-      file_level_metadata_opsdb_2fv1_2fquery_2eproto[7]);
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[10]);
 }
 
 // ===================================================================
@@ -2910,6 +4597,7 @@ Row::Row(const Row& from)
   Row* const _this = this; (void)_this;
   new (&_impl_) Impl_{
       decltype(_impl_.values_){from._impl_.values_}
+    , decltype(_impl_.related_){from._impl_.related_}
     , /*decltype(_impl_._cached_size_)*/{}};
 
   _internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
@@ -2922,6 +4610,7 @@ inline void Row::SharedCtor(
   (void)is_message_owned;
   new (&_impl_) Impl_{
       decltype(_impl_.values_){arena}
+    , decltype(_impl_.related_){arena}
     , /*decltype(_impl_._cached_size_)*/{}
   };
 }
@@ -2938,6 +4627,7 @@ Row::~Row() {
 inline void Row::SharedDtor() {
   GOOGLE_DCHECK(GetArenaForAllocation() == nullptr);
   _impl_.values_.~RepeatedPtrField();
+  _impl_.related_.~RepeatedPtrField();
 }
 
 void Row::SetCachedSize(int size) const {
@@ -2951,6 +4641,7 @@ void Row::Clear() {
   (void) cached_has_bits;
 
   _impl_.values_.Clear();
+  _impl_.related_.Clear();
   _internal_metadata_.Clear<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>();
 }
 
@@ -2970,6 +4661,19 @@ const char* Row::_InternalParse(const char* ptr, ::_pbi::ParseContext* ctx) {
             CHK_(ptr);
             if (!ctx->DataAvailable(ptr)) break;
           } while (::PROTOBUF_NAMESPACE_ID::internal::ExpectTag<10>(ptr));
+        } else
+          goto handle_unusual;
+        continue;
+      // repeated .opsdb.v1.RelatedRows related = 2 [json_name = "related"];
+      case 2:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 18)) {
+          ptr -= 1;
+          do {
+            ptr += 1;
+            ptr = ctx->ParseMessage(_internal_add_related(), ptr);
+            CHK_(ptr);
+            if (!ctx->DataAvailable(ptr)) break;
+          } while (::PROTOBUF_NAMESPACE_ID::internal::ExpectTag<18>(ptr));
         } else
           goto handle_unusual;
         continue;
@@ -3010,6 +4714,14 @@ uint8_t* Row::_InternalSerialize(
         InternalWriteMessage(1, repfield, repfield.GetCachedSize(), target, stream);
   }
 
+  // repeated .opsdb.v1.RelatedRows related = 2 [json_name = "related"];
+  for (unsigned i = 0,
+      n = static_cast<unsigned>(this->_internal_related_size()); i < n; i++) {
+    const auto& repfield = this->_internal_related(i);
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+        InternalWriteMessage(2, repfield, repfield.GetCachedSize(), target, stream);
+  }
+
   if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
     target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
         _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
@@ -3033,6 +4745,13 @@ size_t Row::ByteSizeLong() const {
       ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(msg);
   }
 
+  // repeated .opsdb.v1.RelatedRows related = 2 [json_name = "related"];
+  total_size += 1UL * this->_internal_related_size();
+  for (const auto& msg : this->_impl_.related_) {
+    total_size +=
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(msg);
+  }
+
   return MaybeComputeUnknownFieldsSize(total_size, &_impl_._cached_size_);
 }
 
@@ -3052,6 +4771,7 @@ void Row::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_N
   (void) cached_has_bits;
 
   _this->_impl_.values_.MergeFrom(from._impl_.values_);
+  _this->_impl_.related_.MergeFrom(from._impl_.related_);
   _this->_internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
 }
 
@@ -3070,12 +4790,435 @@ void Row::InternalSwap(Row* other) {
   using std::swap;
   _internal_metadata_.InternalSwap(&other->_internal_metadata_);
   _impl_.values_.InternalSwap(&other->_impl_.values_);
+  _impl_.related_.InternalSwap(&other->_impl_.related_);
 }
 
 ::PROTOBUF_NAMESPACE_ID::Metadata Row::GetMetadata() const {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
-      file_level_metadata_opsdb_2fv1_2fquery_2eproto[8]);
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[11]);
+}
+
+// ===================================================================
+
+class RelatedRows::_Internal {
+ public:
+};
+
+RelatedRows::RelatedRows(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                         bool is_message_owned)
+  : ::PROTOBUF_NAMESPACE_ID::Message(arena, is_message_owned) {
+  SharedCtor(arena, is_message_owned);
+  // @@protoc_insertion_point(arena_constructor:opsdb.v1.RelatedRows)
+}
+RelatedRows::RelatedRows(const RelatedRows& from)
+  : ::PROTOBUF_NAMESPACE_ID::Message() {
+  RelatedRows* const _this = this; (void)_this;
+  new (&_impl_) Impl_{
+      decltype(_impl_.rows_){from._impl_.rows_}
+    , /*decltype(_impl_._cached_size_)*/{}};
+
+  _internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+  // @@protoc_insertion_point(copy_constructor:opsdb.v1.RelatedRows)
+}
+
+inline void RelatedRows::SharedCtor(
+    ::_pb::Arena* arena, bool is_message_owned) {
+  (void)arena;
+  (void)is_message_owned;
+  new (&_impl_) Impl_{
+      decltype(_impl_.rows_){arena}
+    , /*decltype(_impl_._cached_size_)*/{}
+  };
+}
+
+RelatedRows::~RelatedRows() {
+  // @@protoc_insertion_point(destructor:opsdb.v1.RelatedRows)
+  if (auto *arena = _internal_metadata_.DeleteReturnArena<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>()) {
+  (void)arena;
+    return;
+  }
+  SharedDtor();
+}
+
+inline void RelatedRows::SharedDtor() {
+  GOOGLE_DCHECK(GetArenaForAllocation() == nullptr);
+  _impl_.rows_.~RepeatedPtrField();
+}
+
+void RelatedRows::SetCachedSize(int size) const {
+  _impl_._cached_size_.Set(size);
+}
+
+void RelatedRows::Clear() {
+// @@protoc_insertion_point(message_clear_start:opsdb.v1.RelatedRows)
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  _impl_.rows_.Clear();
+  _internal_metadata_.Clear<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>();
+}
+
+const char* RelatedRows::_InternalParse(const char* ptr, ::_pbi::ParseContext* ctx) {
+#define CHK_(x) if (PROTOBUF_PREDICT_FALSE(!(x))) goto failure
+  while (!ctx->Done(&ptr)) {
+    uint32_t tag;
+    ptr = ::_pbi::ReadTag(ptr, &tag);
+    switch (tag >> 3) {
+      // repeated .opsdb.v1.Row rows = 1 [json_name = "rows"];
+      case 1:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 10)) {
+          ptr -= 1;
+          do {
+            ptr += 1;
+            ptr = ctx->ParseMessage(_internal_add_rows(), ptr);
+            CHK_(ptr);
+            if (!ctx->DataAvailable(ptr)) break;
+          } while (::PROTOBUF_NAMESPACE_ID::internal::ExpectTag<10>(ptr));
+        } else
+          goto handle_unusual;
+        continue;
+      default:
+        goto handle_unusual;
+    }  // switch
+  handle_unusual:
+    if ((tag == 0) || ((tag & 7) == 4)) {
+      CHK_(ptr);
+      ctx->SetLastTag(tag);
+      goto message_done;
+    }
+    ptr = UnknownFieldParse(
+        tag,
+        _internal_metadata_.mutable_unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(),
+        ptr, ctx);
+    CHK_(ptr != nullptr);
+  }  // while
+message_done:
+  return ptr;
+failure:
+  ptr = nullptr;
+  goto message_done;
+#undef CHK_
+}
+
+uint8_t* RelatedRows::_InternalSerialize(
+    uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const {
+  // @@protoc_insertion_point(serialize_to_array_start:opsdb.v1.RelatedRows)
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  // repeated .opsdb.v1.Row rows = 1 [json_name = "rows"];
+  for (unsigned i = 0,
+      n = static_cast<unsigned>(this->_internal_rows_size()); i < n; i++) {
+    const auto& repfield = this->_internal_rows(i);
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+        InternalWriteMessage(1, repfield, repfield.GetCachedSize(), target, stream);
+  }
+
+  if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
+    target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
+        _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
+  }
+  // @@protoc_insertion_point(serialize_to_array_end:opsdb.v1.RelatedRows)
+  return target;
+}
+
+size_t RelatedRows::ByteSizeLong() const {
+// @@protoc_insertion_point(message_byte_size_start:opsdb.v1.RelatedRows)
+  size_t total_size = 0;
+
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  // repeated .opsdb.v1.Row rows = 1 [json_name = "rows"];
+  total_size += 1UL * this->_internal_rows_size();
+  for (const auto& msg : this->_impl_.rows_) {
+    total_size +=
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(msg);
+  }
+
+  return MaybeComputeUnknownFieldsSize(total_size, &_impl_._cached_size_);
+}
+
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData RelatedRows::_class_data_ = {
+    ::PROTOBUF_NAMESPACE_ID::Message::CopyWithSourceCheck,
+    RelatedRows::MergeImpl
+};
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*RelatedRows::GetClassData() const { return &_class_data_; }
+
+
+void RelatedRows::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg) {
+  auto* const _this = static_cast<RelatedRows*>(&to_msg);
+  auto& from = static_cast<const RelatedRows&>(from_msg);
+  // @@protoc_insertion_point(class_specific_merge_from_start:opsdb.v1.RelatedRows)
+  GOOGLE_DCHECK_NE(&from, _this);
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  _this->_impl_.rows_.MergeFrom(from._impl_.rows_);
+  _this->_internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+}
+
+void RelatedRows::CopyFrom(const RelatedRows& from) {
+// @@protoc_insertion_point(class_specific_copy_from_start:opsdb.v1.RelatedRows)
+  if (&from == this) return;
+  Clear();
+  MergeFrom(from);
+}
+
+bool RelatedRows::IsInitialized() const {
+  return true;
+}
+
+void RelatedRows::InternalSwap(RelatedRows* other) {
+  using std::swap;
+  _internal_metadata_.InternalSwap(&other->_internal_metadata_);
+  _impl_.rows_.InternalSwap(&other->_impl_.rows_);
+}
+
+::PROTOBUF_NAMESPACE_ID::Metadata RelatedRows::GetMetadata() const {
+  return ::_pbi::AssignDescriptors(
+      &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[12]);
+}
+
+// ===================================================================
+
+class RelatedHeader::_Internal {
+ public:
+};
+
+RelatedHeader::RelatedHeader(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                         bool is_message_owned)
+  : ::PROTOBUF_NAMESPACE_ID::Message(arena, is_message_owned) {
+  SharedCtor(arena, is_message_owned);
+  // @@protoc_insertion_point(arena_constructor:opsdb.v1.RelatedHeader)
+}
+RelatedHeader::RelatedHeader(const RelatedHeader& from)
+  : ::PROTOBUF_NAMESPACE_ID::Message() {
+  RelatedHeader* const _this = this; (void)_this;
+  new (&_impl_) Impl_{
+      decltype(_impl_.columns_){from._impl_.columns_}
+    , decltype(_impl_.table_){}
+    , /*decltype(_impl_._cached_size_)*/{}};
+
+  _internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+  _impl_.table_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.table_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (!from._internal_table().empty()) {
+    _this->_impl_.table_.Set(from._internal_table(), 
+      _this->GetArenaForAllocation());
+  }
+  // @@protoc_insertion_point(copy_constructor:opsdb.v1.RelatedHeader)
+}
+
+inline void RelatedHeader::SharedCtor(
+    ::_pb::Arena* arena, bool is_message_owned) {
+  (void)arena;
+  (void)is_message_owned;
+  new (&_impl_) Impl_{
+      decltype(_impl_.columns_){arena}
+    , decltype(_impl_.table_){}
+    , /*decltype(_impl_._cached_size_)*/{}
+  };
+  _impl_.table_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.table_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+}
+
+RelatedHeader::~RelatedHeader() {
+  // @@protoc_insertion_point(destructor:opsdb.v1.RelatedHeader)
+  if (auto *arena = _internal_metadata_.DeleteReturnArena<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>()) {
+  (void)arena;
+    return;
+  }
+  SharedDtor();
+}
+
+inline void RelatedHeader::SharedDtor() {
+  GOOGLE_DCHECK(GetArenaForAllocation() == nullptr);
+  _impl_.columns_.~RepeatedPtrField();
+  _impl_.table_.Destroy();
+}
+
+void RelatedHeader::SetCachedSize(int size) const {
+  _impl_._cached_size_.Set(size);
+}
+
+void RelatedHeader::Clear() {
+// @@protoc_insertion_point(message_clear_start:opsdb.v1.RelatedHeader)
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  _impl_.columns_.Clear();
+  _impl_.table_.ClearToEmpty();
+  _internal_metadata_.Clear<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>();
+}
+
+const char* RelatedHeader::_InternalParse(const char* ptr, ::_pbi::ParseContext* ctx) {
+#define CHK_(x) if (PROTOBUF_PREDICT_FALSE(!(x))) goto failure
+  while (!ctx->Done(&ptr)) {
+    uint32_t tag;
+    ptr = ::_pbi::ReadTag(ptr, &tag);
+    switch (tag >> 3) {
+      // string table = 1 [json_name = "table"];
+      case 1:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 10)) {
+          auto str = _internal_mutable_table();
+          ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
+          CHK_(ptr);
+          CHK_(::_pbi::VerifyUTF8(str, "opsdb.v1.RelatedHeader.table"));
+        } else
+          goto handle_unusual;
+        continue;
+      // repeated .opsdb.v1.Column columns = 2 [json_name = "columns"];
+      case 2:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 18)) {
+          ptr -= 1;
+          do {
+            ptr += 1;
+            ptr = ctx->ParseMessage(_internal_add_columns(), ptr);
+            CHK_(ptr);
+            if (!ctx->DataAvailable(ptr)) break;
+          } while (::PROTOBUF_NAMESPACE_ID::internal::ExpectTag<18>(ptr));
+        } else
+          goto handle_unusual;
+        continue;
+      default:
+        goto handle_unusual;
+    }  // switch
+  handle_unusual:
+    if ((tag == 0) || ((tag & 7) == 4)) {
+      CHK_(ptr);
+      ctx->SetLastTag(tag);
+      goto message_done;
+    }
+    ptr = UnknownFieldParse(
+        tag,
+        _internal_metadata_.mutable_unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(),
+        ptr, ctx);
+    CHK_(ptr != nullptr);
+  }  // while
+message_done:
+  return ptr;
+failure:
+  ptr = nullptr;
+  goto message_done;
+#undef CHK_
+}
+
+uint8_t* RelatedHeader::_InternalSerialize(
+    uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const {
+  // @@protoc_insertion_point(serialize_to_array_start:opsdb.v1.RelatedHeader)
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  // string table = 1 [json_name = "table"];
+  if (!this->_internal_table().empty()) {
+    ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::VerifyUtf8String(
+      this->_internal_table().data(), static_cast<int>(this->_internal_table().length()),
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::SERIALIZE,
+      "opsdb.v1.RelatedHeader.table");
+    target = stream->WriteStringMaybeAliased(
+        1, this->_internal_table(), target);
+  }
+
+  // repeated .opsdb.v1.Column columns = 2 [json_name = "columns"];
+  for (unsigned i = 0,
+      n = static_cast<unsigned>(this->_internal_columns_size()); i < n; i++) {
+    const auto& repfield = this->_internal_columns(i);
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+        InternalWriteMessage(2, repfield, repfield.GetCachedSize(), target, stream);
+  }
+
+  if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
+    target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
+        _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
+  }
+  // @@protoc_insertion_point(serialize_to_array_end:opsdb.v1.RelatedHeader)
+  return target;
+}
+
+size_t RelatedHeader::ByteSizeLong() const {
+// @@protoc_insertion_point(message_byte_size_start:opsdb.v1.RelatedHeader)
+  size_t total_size = 0;
+
+  uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  // repeated .opsdb.v1.Column columns = 2 [json_name = "columns"];
+  total_size += 1UL * this->_internal_columns_size();
+  for (const auto& msg : this->_impl_.columns_) {
+    total_size +=
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(msg);
+  }
+
+  // string table = 1 [json_name = "table"];
+  if (!this->_internal_table().empty()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::StringSize(
+        this->_internal_table());
+  }
+
+  return MaybeComputeUnknownFieldsSize(total_size, &_impl_._cached_size_);
+}
+
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData RelatedHeader::_class_data_ = {
+    ::PROTOBUF_NAMESPACE_ID::Message::CopyWithSourceCheck,
+    RelatedHeader::MergeImpl
+};
+const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*RelatedHeader::GetClassData() const { return &_class_data_; }
+
+
+void RelatedHeader::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg) {
+  auto* const _this = static_cast<RelatedHeader*>(&to_msg);
+  auto& from = static_cast<const RelatedHeader&>(from_msg);
+  // @@protoc_insertion_point(class_specific_merge_from_start:opsdb.v1.RelatedHeader)
+  GOOGLE_DCHECK_NE(&from, _this);
+  uint32_t cached_has_bits = 0;
+  (void) cached_has_bits;
+
+  _this->_impl_.columns_.MergeFrom(from._impl_.columns_);
+  if (!from._internal_table().empty()) {
+    _this->_internal_set_table(from._internal_table());
+  }
+  _this->_internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+}
+
+void RelatedHeader::CopyFrom(const RelatedHeader& from) {
+// @@protoc_insertion_point(class_specific_copy_from_start:opsdb.v1.RelatedHeader)
+  if (&from == this) return;
+  Clear();
+  MergeFrom(from);
+}
+
+bool RelatedHeader::IsInitialized() const {
+  return true;
+}
+
+void RelatedHeader::InternalSwap(RelatedHeader* other) {
+  using std::swap;
+  auto* lhs_arena = GetArenaForAllocation();
+  auto* rhs_arena = other->GetArenaForAllocation();
+  _internal_metadata_.InternalSwap(&other->_internal_metadata_);
+  _impl_.columns_.InternalSwap(&other->_impl_.columns_);
+  ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
+      &_impl_.table_, lhs_arena,
+      &other->_impl_.table_, rhs_arena
+  );
+}
+
+::PROTOBUF_NAMESPACE_ID::Metadata RelatedHeader::GetMetadata() const {
+  return ::_pbi::AssignDescriptors(
+      &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[13]);
 }
 
 // ===================================================================
@@ -3083,17 +5226,28 @@ void Row::InternalSwap(Row* other) {
 class QueryHeader::_Internal {
  public:
   static const ::PROTOBUF_NAMESPACE_ID::Duration& replica_age(const QueryHeader* msg);
+  static const ::PROTOBUF_NAMESPACE_ID::Duration& age(const QueryHeader* msg);
 };
 
 const ::PROTOBUF_NAMESPACE_ID::Duration&
 QueryHeader::_Internal::replica_age(const QueryHeader* msg) {
   return *msg->_impl_.replica_age_;
 }
+const ::PROTOBUF_NAMESPACE_ID::Duration&
+QueryHeader::_Internal::age(const QueryHeader* msg) {
+  return *msg->_impl_.age_;
+}
 void QueryHeader::clear_replica_age() {
   if (GetArenaForAllocation() == nullptr && _impl_.replica_age_ != nullptr) {
     delete _impl_.replica_age_;
   }
   _impl_.replica_age_ = nullptr;
+}
+void QueryHeader::clear_age() {
+  if (GetArenaForAllocation() == nullptr && _impl_.age_ != nullptr) {
+    delete _impl_.age_;
+  }
+  _impl_.age_ = nullptr;
 }
 QueryHeader::QueryHeader(::PROTOBUF_NAMESPACE_ID::Arena* arena,
                          bool is_message_owned)
@@ -3106,9 +5260,11 @@ QueryHeader::QueryHeader(const QueryHeader& from)
   QueryHeader* const _this = this; (void)_this;
   new (&_impl_) Impl_{
       decltype(_impl_.columns_){from._impl_.columns_}
+    , decltype(_impl_.related_){from._impl_.related_}
     , decltype(_impl_.lsn_){}
     , decltype(_impl_.token_){}
     , decltype(_impl_.replica_age_){nullptr}
+    , decltype(_impl_.age_){nullptr}
     , decltype(_impl_.consistency_){}
     , decltype(_impl_.timeline_){}
     , decltype(_impl_.pending_writes_){}
@@ -3135,6 +5291,9 @@ QueryHeader::QueryHeader(const QueryHeader& from)
   if (from._internal_has_replica_age()) {
     _this->_impl_.replica_age_ = new ::PROTOBUF_NAMESPACE_ID::Duration(*from._impl_.replica_age_);
   }
+  if (from._internal_has_age()) {
+    _this->_impl_.age_ = new ::PROTOBUF_NAMESPACE_ID::Duration(*from._impl_.age_);
+  }
   ::memcpy(&_impl_.consistency_, &from._impl_.consistency_,
     static_cast<size_t>(reinterpret_cast<char*>(&_impl_.buffer_unreachable_) -
     reinterpret_cast<char*>(&_impl_.consistency_)) + sizeof(_impl_.buffer_unreachable_));
@@ -3147,9 +5306,11 @@ inline void QueryHeader::SharedCtor(
   (void)is_message_owned;
   new (&_impl_) Impl_{
       decltype(_impl_.columns_){arena}
+    , decltype(_impl_.related_){arena}
     , decltype(_impl_.lsn_){}
     , decltype(_impl_.token_){}
     , decltype(_impl_.replica_age_){nullptr}
+    , decltype(_impl_.age_){nullptr}
     , decltype(_impl_.consistency_){0}
     , decltype(_impl_.timeline_){0u}
     , decltype(_impl_.pending_writes_){uint64_t{0u}}
@@ -3178,9 +5339,11 @@ QueryHeader::~QueryHeader() {
 inline void QueryHeader::SharedDtor() {
   GOOGLE_DCHECK(GetArenaForAllocation() == nullptr);
   _impl_.columns_.~RepeatedPtrField();
+  _impl_.related_.~RepeatedPtrField();
   _impl_.lsn_.Destroy();
   _impl_.token_.Destroy();
   if (this != internal_default_instance()) delete _impl_.replica_age_;
+  if (this != internal_default_instance()) delete _impl_.age_;
 }
 
 void QueryHeader::SetCachedSize(int size) const {
@@ -3194,12 +5357,17 @@ void QueryHeader::Clear() {
   (void) cached_has_bits;
 
   _impl_.columns_.Clear();
+  _impl_.related_.Clear();
   _impl_.lsn_.ClearToEmpty();
   _impl_.token_.ClearToEmpty();
   if (GetArenaForAllocation() == nullptr && _impl_.replica_age_ != nullptr) {
     delete _impl_.replica_age_;
   }
   _impl_.replica_age_ = nullptr;
+  if (GetArenaForAllocation() == nullptr && _impl_.age_ != nullptr) {
+    delete _impl_.age_;
+  }
+  _impl_.age_ = nullptr;
   ::memset(&_impl_.consistency_, 0, static_cast<size_t>(
       reinterpret_cast<char*>(&_impl_.buffer_unreachable_) -
       reinterpret_cast<char*>(&_impl_.consistency_)) + sizeof(_impl_.buffer_unreachable_));
@@ -3281,6 +5449,27 @@ const char* QueryHeader::_InternalParse(const char* ptr, ::_pbi::ParseContext* c
       case 8:
         if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 64)) {
           _impl_.buffer_unreachable_ = ::PROTOBUF_NAMESPACE_ID::internal::ReadVarint64(&ptr);
+          CHK_(ptr);
+        } else
+          goto handle_unusual;
+        continue;
+      // repeated .opsdb.v1.RelatedHeader related = 9 [json_name = "related"];
+      case 9:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 74)) {
+          ptr -= 1;
+          do {
+            ptr += 1;
+            ptr = ctx->ParseMessage(_internal_add_related(), ptr);
+            CHK_(ptr);
+            if (!ctx->DataAvailable(ptr)) break;
+          } while (::PROTOBUF_NAMESPACE_ID::internal::ExpectTag<74>(ptr));
+        } else
+          goto handle_unusual;
+        continue;
+      // .google.protobuf.Duration age = 10 [json_name = "age"];
+      case 10:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 82)) {
+          ptr = ctx->ParseMessage(_internal_mutable_age(), ptr);
           CHK_(ptr);
         } else
           goto handle_unusual;
@@ -3370,6 +5559,21 @@ uint8_t* QueryHeader::_InternalSerialize(
     target = ::_pbi::WireFormatLite::WriteBoolToArray(8, this->_internal_buffer_unreachable(), target);
   }
 
+  // repeated .opsdb.v1.RelatedHeader related = 9 [json_name = "related"];
+  for (unsigned i = 0,
+      n = static_cast<unsigned>(this->_internal_related_size()); i < n; i++) {
+    const auto& repfield = this->_internal_related(i);
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+        InternalWriteMessage(9, repfield, repfield.GetCachedSize(), target, stream);
+  }
+
+  // .google.protobuf.Duration age = 10 [json_name = "age"];
+  if (this->_internal_has_age()) {
+    target = ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::
+      InternalWriteMessage(10, _Internal::age(this),
+        _Internal::age(this).GetCachedSize(), target, stream);
+  }
+
   if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
     target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
         _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
@@ -3393,6 +5597,13 @@ size_t QueryHeader::ByteSizeLong() const {
       ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(msg);
   }
 
+  // repeated .opsdb.v1.RelatedHeader related = 9 [json_name = "related"];
+  total_size += 1UL * this->_internal_related_size();
+  for (const auto& msg : this->_impl_.related_) {
+    total_size +=
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(msg);
+  }
+
   // string lsn = 3 [json_name = "lsn"];
   if (!this->_internal_lsn().empty()) {
     total_size += 1 +
@@ -3412,6 +5623,13 @@ size_t QueryHeader::ByteSizeLong() const {
     total_size += 1 +
       ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(
         *_impl_.replica_age_);
+  }
+
+  // .google.protobuf.Duration age = 10 [json_name = "age"];
+  if (this->_internal_has_age()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(
+        *_impl_.age_);
   }
 
   // .opsdb.v1.Consistency consistency = 2 [json_name = "consistency"];
@@ -3454,6 +5672,7 @@ void QueryHeader::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PR
   (void) cached_has_bits;
 
   _this->_impl_.columns_.MergeFrom(from._impl_.columns_);
+  _this->_impl_.related_.MergeFrom(from._impl_.related_);
   if (!from._internal_lsn().empty()) {
     _this->_internal_set_lsn(from._internal_lsn());
   }
@@ -3463,6 +5682,10 @@ void QueryHeader::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PR
   if (from._internal_has_replica_age()) {
     _this->_internal_mutable_replica_age()->::PROTOBUF_NAMESPACE_ID::Duration::MergeFrom(
         from._internal_replica_age());
+  }
+  if (from._internal_has_age()) {
+    _this->_internal_mutable_age()->::PROTOBUF_NAMESPACE_ID::Duration::MergeFrom(
+        from._internal_age());
   }
   if (from._internal_consistency() != 0) {
     _this->_internal_set_consistency(from._internal_consistency());
@@ -3496,6 +5719,7 @@ void QueryHeader::InternalSwap(QueryHeader* other) {
   auto* rhs_arena = other->GetArenaForAllocation();
   _internal_metadata_.InternalSwap(&other->_internal_metadata_);
   _impl_.columns_.InternalSwap(&other->_impl_.columns_);
+  _impl_.related_.InternalSwap(&other->_impl_.related_);
   ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
       &_impl_.lsn_, lhs_arena,
       &other->_impl_.lsn_, rhs_arena
@@ -3515,7 +5739,7 @@ void QueryHeader::InternalSwap(QueryHeader* other) {
 ::PROTOBUF_NAMESPACE_ID::Metadata QueryHeader::GetMetadata() const {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
-      file_level_metadata_opsdb_2fv1_2fquery_2eproto[9]);
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[14]);
 }
 
 // ===================================================================
@@ -3535,9 +5759,18 @@ RowBatch::RowBatch(const RowBatch& from)
   RowBatch* const _this = this; (void)_this;
   new (&_impl_) Impl_{
       decltype(_impl_.rows_){from._impl_.rows_}
+    , decltype(_impl_.resume_point_){}
     , /*decltype(_impl_._cached_size_)*/{}};
 
   _internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
+  _impl_.resume_point_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.resume_point_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (!from._internal_resume_point().empty()) {
+    _this->_impl_.resume_point_.Set(from._internal_resume_point(), 
+      _this->GetArenaForAllocation());
+  }
   // @@protoc_insertion_point(copy_constructor:opsdb.v1.RowBatch)
 }
 
@@ -3547,8 +5780,13 @@ inline void RowBatch::SharedCtor(
   (void)is_message_owned;
   new (&_impl_) Impl_{
       decltype(_impl_.rows_){arena}
+    , decltype(_impl_.resume_point_){}
     , /*decltype(_impl_._cached_size_)*/{}
   };
+  _impl_.resume_point_.InitDefault();
+  #ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+    _impl_.resume_point_.Set("", GetArenaForAllocation());
+  #endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
 }
 
 RowBatch::~RowBatch() {
@@ -3563,6 +5801,7 @@ RowBatch::~RowBatch() {
 inline void RowBatch::SharedDtor() {
   GOOGLE_DCHECK(GetArenaForAllocation() == nullptr);
   _impl_.rows_.~RepeatedPtrField();
+  _impl_.resume_point_.Destroy();
 }
 
 void RowBatch::SetCachedSize(int size) const {
@@ -3576,6 +5815,7 @@ void RowBatch::Clear() {
   (void) cached_has_bits;
 
   _impl_.rows_.Clear();
+  _impl_.resume_point_.ClearToEmpty();
   _internal_metadata_.Clear<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>();
 }
 
@@ -3595,6 +5835,15 @@ const char* RowBatch::_InternalParse(const char* ptr, ::_pbi::ParseContext* ctx)
             CHK_(ptr);
             if (!ctx->DataAvailable(ptr)) break;
           } while (::PROTOBUF_NAMESPACE_ID::internal::ExpectTag<10>(ptr));
+        } else
+          goto handle_unusual;
+        continue;
+      // bytes resume_point = 2 [json_name = "resumePoint"];
+      case 2:
+        if (PROTOBUF_PREDICT_TRUE(static_cast<uint8_t>(tag) == 18)) {
+          auto str = _internal_mutable_resume_point();
+          ptr = ::_pbi::InlineGreedyStringParser(str, ptr, ctx);
+          CHK_(ptr);
         } else
           goto handle_unusual;
         continue;
@@ -3635,6 +5884,12 @@ uint8_t* RowBatch::_InternalSerialize(
         InternalWriteMessage(1, repfield, repfield.GetCachedSize(), target, stream);
   }
 
+  // bytes resume_point = 2 [json_name = "resumePoint"];
+  if (!this->_internal_resume_point().empty()) {
+    target = stream->WriteBytesMaybeAliased(
+        2, this->_internal_resume_point(), target);
+  }
+
   if (PROTOBUF_PREDICT_FALSE(_internal_metadata_.have_unknown_fields())) {
     target = ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
         _internal_metadata_.unknown_fields<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(::PROTOBUF_NAMESPACE_ID::UnknownFieldSet::default_instance), target, stream);
@@ -3658,6 +5913,13 @@ size_t RowBatch::ByteSizeLong() const {
       ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::MessageSize(msg);
   }
 
+  // bytes resume_point = 2 [json_name = "resumePoint"];
+  if (!this->_internal_resume_point().empty()) {
+    total_size += 1 +
+      ::PROTOBUF_NAMESPACE_ID::internal::WireFormatLite::BytesSize(
+        this->_internal_resume_point());
+  }
+
   return MaybeComputeUnknownFieldsSize(total_size, &_impl_._cached_size_);
 }
 
@@ -3677,6 +5939,9 @@ void RowBatch::MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTO
   (void) cached_has_bits;
 
   _this->_impl_.rows_.MergeFrom(from._impl_.rows_);
+  if (!from._internal_resume_point().empty()) {
+    _this->_internal_set_resume_point(from._internal_resume_point());
+  }
   _this->_internal_metadata_.MergeFrom<::PROTOBUF_NAMESPACE_ID::UnknownFieldSet>(from._internal_metadata_);
 }
 
@@ -3693,14 +5958,20 @@ bool RowBatch::IsInitialized() const {
 
 void RowBatch::InternalSwap(RowBatch* other) {
   using std::swap;
+  auto* lhs_arena = GetArenaForAllocation();
+  auto* rhs_arena = other->GetArenaForAllocation();
   _internal_metadata_.InternalSwap(&other->_internal_metadata_);
   _impl_.rows_.InternalSwap(&other->_impl_.rows_);
+  ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr::InternalSwap(
+      &_impl_.resume_point_, lhs_arena,
+      &other->_impl_.resume_point_, rhs_arena
+  );
 }
 
 ::PROTOBUF_NAMESPACE_ID::Metadata RowBatch::GetMetadata() const {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
-      file_level_metadata_opsdb_2fv1_2fquery_2eproto[10]);
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[15]);
 }
 
 // ===================================================================
@@ -3878,7 +6149,7 @@ void QueryTrailer::InternalSwap(QueryTrailer* other) {
 ::PROTOBUF_NAMESPACE_ID::Metadata QueryTrailer::GetMetadata() const {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
-      file_level_metadata_opsdb_2fv1_2fquery_2eproto[11]);
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[16]);
 }
 
 // ===================================================================
@@ -4241,7 +6512,7 @@ void QueryResponse::InternalSwap(QueryResponse* other) {
 ::PROTOBUF_NAMESPACE_ID::Metadata QueryResponse::GetMetadata() const {
   return ::_pbi::AssignDescriptors(
       &descriptor_table_opsdb_2fv1_2fquery_2eproto_getter, &descriptor_table_opsdb_2fv1_2fquery_2eproto_once,
-      file_level_metadata_opsdb_2fv1_2fquery_2eproto[12]);
+      file_level_metadata_opsdb_2fv1_2fquery_2eproto[17]);
 }
 
 // @@protoc_insertion_point(namespace_scope)
@@ -4260,6 +6531,10 @@ template<> PROTOBUF_NOINLINE ::opsdb::v1::Comparison*
 Arena::CreateMaybeMessage< ::opsdb::v1::Comparison >(Arena* arena) {
   return Arena::CreateMessageInternal< ::opsdb::v1::Comparison >(arena);
 }
+template<> PROTOBUF_NOINLINE ::opsdb::v1::Between*
+Arena::CreateMaybeMessage< ::opsdb::v1::Between >(Arena* arena) {
+  return Arena::CreateMessageInternal< ::opsdb::v1::Between >(arena);
+}
 template<> PROTOBUF_NOINLINE ::opsdb::v1::InList*
 Arena::CreateMaybeMessage< ::opsdb::v1::InList >(Arena* arena) {
   return Arena::CreateMessageInternal< ::opsdb::v1::InList >(arena);
@@ -4272,6 +6547,14 @@ template<> PROTOBUF_NOINLINE ::opsdb::v1::OrderTerm*
 Arena::CreateMaybeMessage< ::opsdb::v1::OrderTerm >(Arena* arena) {
   return Arena::CreateMessageInternal< ::opsdb::v1::OrderTerm >(arena);
 }
+template<> PROTOBUF_NOINLINE ::opsdb::v1::Aggregate*
+Arena::CreateMaybeMessage< ::opsdb::v1::Aggregate >(Arena* arena) {
+  return Arena::CreateMessageInternal< ::opsdb::v1::Aggregate >(arena);
+}
+template<> PROTOBUF_NOINLINE ::opsdb::v1::Related*
+Arena::CreateMaybeMessage< ::opsdb::v1::Related >(Arena* arena) {
+  return Arena::CreateMessageInternal< ::opsdb::v1::Related >(arena);
+}
 template<> PROTOBUF_NOINLINE ::opsdb::v1::QueryRequest*
 Arena::CreateMaybeMessage< ::opsdb::v1::QueryRequest >(Arena* arena) {
   return Arena::CreateMessageInternal< ::opsdb::v1::QueryRequest >(arena);
@@ -4283,6 +6566,14 @@ Arena::CreateMaybeMessage< ::opsdb::v1::Column >(Arena* arena) {
 template<> PROTOBUF_NOINLINE ::opsdb::v1::Row*
 Arena::CreateMaybeMessage< ::opsdb::v1::Row >(Arena* arena) {
   return Arena::CreateMessageInternal< ::opsdb::v1::Row >(arena);
+}
+template<> PROTOBUF_NOINLINE ::opsdb::v1::RelatedRows*
+Arena::CreateMaybeMessage< ::opsdb::v1::RelatedRows >(Arena* arena) {
+  return Arena::CreateMessageInternal< ::opsdb::v1::RelatedRows >(arena);
+}
+template<> PROTOBUF_NOINLINE ::opsdb::v1::RelatedHeader*
+Arena::CreateMaybeMessage< ::opsdb::v1::RelatedHeader >(Arena* arena) {
+  return Arena::CreateMessageInternal< ::opsdb::v1::RelatedHeader >(arena);
 }
 template<> PROTOBUF_NOINLINE ::opsdb::v1::QueryHeader*
 Arena::CreateMaybeMessage< ::opsdb::v1::QueryHeader >(Arena* arena) {

@@ -49,6 +49,12 @@ struct TableStruct_opsdb_2fv1_2fquery_2eproto {
 extern const ::PROTOBUF_NAMESPACE_ID::internal::DescriptorTable descriptor_table_opsdb_2fv1_2fquery_2eproto;
 namespace opsdb {
 namespace v1 {
+class Aggregate;
+struct AggregateDefaultTypeInternal;
+extern AggregateDefaultTypeInternal _Aggregate_default_instance_;
+class Between;
+struct BetweenDefaultTypeInternal;
+extern BetweenDefaultTypeInternal _Between_default_instance_;
 class Column;
 struct ColumnDefaultTypeInternal;
 extern ColumnDefaultTypeInternal _Column_default_instance_;
@@ -82,6 +88,15 @@ extern QueryResponseDefaultTypeInternal _QueryResponse_default_instance_;
 class QueryTrailer;
 struct QueryTrailerDefaultTypeInternal;
 extern QueryTrailerDefaultTypeInternal _QueryTrailer_default_instance_;
+class Related;
+struct RelatedDefaultTypeInternal;
+extern RelatedDefaultTypeInternal _Related_default_instance_;
+class RelatedHeader;
+struct RelatedHeaderDefaultTypeInternal;
+extern RelatedHeaderDefaultTypeInternal _RelatedHeader_default_instance_;
+class RelatedRows;
+struct RelatedRowsDefaultTypeInternal;
+extern RelatedRowsDefaultTypeInternal _RelatedRows_default_instance_;
 class Row;
 struct RowDefaultTypeInternal;
 extern RowDefaultTypeInternal _Row_default_instance_;
@@ -91,6 +106,8 @@ extern RowBatchDefaultTypeInternal _RowBatch_default_instance_;
 }  // namespace v1
 }  // namespace opsdb
 PROTOBUF_NAMESPACE_OPEN
+template<> ::opsdb::v1::Aggregate* Arena::CreateMaybeMessage<::opsdb::v1::Aggregate>(Arena*);
+template<> ::opsdb::v1::Between* Arena::CreateMaybeMessage<::opsdb::v1::Between>(Arena*);
 template<> ::opsdb::v1::Column* Arena::CreateMaybeMessage<::opsdb::v1::Column>(Arena*);
 template<> ::opsdb::v1::Comparison* Arena::CreateMaybeMessage<::opsdb::v1::Comparison>(Arena*);
 template<> ::opsdb::v1::Condition* Arena::CreateMaybeMessage<::opsdb::v1::Condition>(Arena*);
@@ -102,6 +119,9 @@ template<> ::opsdb::v1::QueryHeader* Arena::CreateMaybeMessage<::opsdb::v1::Quer
 template<> ::opsdb::v1::QueryRequest* Arena::CreateMaybeMessage<::opsdb::v1::QueryRequest>(Arena*);
 template<> ::opsdb::v1::QueryResponse* Arena::CreateMaybeMessage<::opsdb::v1::QueryResponse>(Arena*);
 template<> ::opsdb::v1::QueryTrailer* Arena::CreateMaybeMessage<::opsdb::v1::QueryTrailer>(Arena*);
+template<> ::opsdb::v1::Related* Arena::CreateMaybeMessage<::opsdb::v1::Related>(Arena*);
+template<> ::opsdb::v1::RelatedHeader* Arena::CreateMaybeMessage<::opsdb::v1::RelatedHeader>(Arena*);
+template<> ::opsdb::v1::RelatedRows* Arena::CreateMaybeMessage<::opsdb::v1::RelatedRows>(Arena*);
 template<> ::opsdb::v1::Row* Arena::CreateMaybeMessage<::opsdb::v1::Row>(Arena*);
 template<> ::opsdb::v1::RowBatch* Arena::CreateMaybeMessage<::opsdb::v1::RowBatch>(Arena*);
 PROTOBUF_NAMESPACE_CLOSE
@@ -144,12 +164,27 @@ enum ComparisonOperator : int {
   COMPARISON_OPERATOR_GREATER = 5,
   COMPARISON_OPERATOR_GREATER_OR_EQUAL = 6,
   COMPARISON_OPERATOR_LIKE = 7,
+  COMPARISON_OPERATOR_ILIKE = 8,
+  COMPARISON_OPERATOR_REGEX = 9,
+  COMPARISON_OPERATOR_REGEX_IGNORE_CASE = 10,
+  COMPARISON_OPERATOR_IS_NOT_DISTINCT_FROM = 11,
+  COMPARISON_OPERATOR_CONTAINS = 12,
+  COMPARISON_OPERATOR_CONTAINED_BY = 13,
+  COMPARISON_OPERATOR_OVERLAPS = 14,
+  COMPARISON_OPERATOR_HAS_KEY = 15,
+  COMPARISON_OPERATOR_HAS_ANY_KEY = 16,
+  COMPARISON_OPERATOR_HAS_ALL_KEYS = 17,
+  COMPARISON_OPERATOR_JSON_PATH_EXISTS = 18,
+  COMPARISON_OPERATOR_MATCHES = 19,
+  COMPARISON_OPERATOR_STRICTLY_LEFT = 20,
+  COMPARISON_OPERATOR_STRICTLY_RIGHT = 21,
+  COMPARISON_OPERATOR_ADJACENT = 22,
   ComparisonOperator_INT_MIN_SENTINEL_DO_NOT_USE_ = std::numeric_limits<int32_t>::min(),
   ComparisonOperator_INT_MAX_SENTINEL_DO_NOT_USE_ = std::numeric_limits<int32_t>::max()
 };
 bool ComparisonOperator_IsValid(int value);
 constexpr ComparisonOperator ComparisonOperator_MIN = COMPARISON_OPERATOR_UNSPECIFIED;
-constexpr ComparisonOperator ComparisonOperator_MAX = COMPARISON_OPERATOR_LIKE;
+constexpr ComparisonOperator ComparisonOperator_MAX = COMPARISON_OPERATOR_ADJACENT;
 constexpr int ComparisonOperator_ARRAYSIZE = ComparisonOperator_MAX + 1;
 
 const ::PROTOBUF_NAMESPACE_ID::EnumDescriptor* ComparisonOperator_descriptor();
@@ -165,6 +200,62 @@ inline bool ComparisonOperator_Parse(
     ::PROTOBUF_NAMESPACE_ID::ConstStringParam name, ComparisonOperator* value) {
   return ::PROTOBUF_NAMESPACE_ID::internal::ParseNamedEnum<ComparisonOperator>(
     ComparisonOperator_descriptor(), name, value);
+}
+enum NullsOrder : int {
+  NULLS_ORDER_UNSPECIFIED = 0,
+  NULLS_ORDER_FIRST = 1,
+  NULLS_ORDER_LAST = 2,
+  NullsOrder_INT_MIN_SENTINEL_DO_NOT_USE_ = std::numeric_limits<int32_t>::min(),
+  NullsOrder_INT_MAX_SENTINEL_DO_NOT_USE_ = std::numeric_limits<int32_t>::max()
+};
+bool NullsOrder_IsValid(int value);
+constexpr NullsOrder NullsOrder_MIN = NULLS_ORDER_UNSPECIFIED;
+constexpr NullsOrder NullsOrder_MAX = NULLS_ORDER_LAST;
+constexpr int NullsOrder_ARRAYSIZE = NullsOrder_MAX + 1;
+
+const ::PROTOBUF_NAMESPACE_ID::EnumDescriptor* NullsOrder_descriptor();
+template<typename T>
+inline const std::string& NullsOrder_Name(T enum_t_value) {
+  static_assert(::std::is_same<T, NullsOrder>::value ||
+    ::std::is_integral<T>::value,
+    "Incorrect type passed to function NullsOrder_Name.");
+  return ::PROTOBUF_NAMESPACE_ID::internal::NameOfEnum(
+    NullsOrder_descriptor(), enum_t_value);
+}
+inline bool NullsOrder_Parse(
+    ::PROTOBUF_NAMESPACE_ID::ConstStringParam name, NullsOrder* value) {
+  return ::PROTOBUF_NAMESPACE_ID::internal::ParseNamedEnum<NullsOrder>(
+    NullsOrder_descriptor(), name, value);
+}
+enum AggregateFunction : int {
+  AGGREGATE_FUNCTION_UNSPECIFIED = 0,
+  AGGREGATE_FUNCTION_COUNT = 1,
+  AGGREGATE_FUNCTION_COUNT_DISTINCT = 2,
+  AGGREGATE_FUNCTION_SUM = 3,
+  AGGREGATE_FUNCTION_AVG = 4,
+  AGGREGATE_FUNCTION_MIN = 5,
+  AGGREGATE_FUNCTION_MAX = 6,
+  AggregateFunction_INT_MIN_SENTINEL_DO_NOT_USE_ = std::numeric_limits<int32_t>::min(),
+  AggregateFunction_INT_MAX_SENTINEL_DO_NOT_USE_ = std::numeric_limits<int32_t>::max()
+};
+bool AggregateFunction_IsValid(int value);
+constexpr AggregateFunction AggregateFunction_MIN = AGGREGATE_FUNCTION_UNSPECIFIED;
+constexpr AggregateFunction AggregateFunction_MAX = AGGREGATE_FUNCTION_MAX;
+constexpr int AggregateFunction_ARRAYSIZE = AggregateFunction_MAX + 1;
+
+const ::PROTOBUF_NAMESPACE_ID::EnumDescriptor* AggregateFunction_descriptor();
+template<typename T>
+inline const std::string& AggregateFunction_Name(T enum_t_value) {
+  static_assert(::std::is_same<T, AggregateFunction>::value ||
+    ::std::is_integral<T>::value,
+    "Incorrect type passed to function AggregateFunction_Name.");
+  return ::PROTOBUF_NAMESPACE_ID::internal::NameOfEnum(
+    AggregateFunction_descriptor(), enum_t_value);
+}
+inline bool AggregateFunction_Parse(
+    ::PROTOBUF_NAMESPACE_ID::ConstStringParam name, AggregateFunction* value) {
+  return ::PROTOBUF_NAMESPACE_ID::internal::ParseNamedEnum<AggregateFunction>(
+    AggregateFunction_descriptor(), name, value);
 }
 // ===================================================================
 
@@ -218,6 +309,7 @@ class Condition final :
     kAnd = 4,
     kOr = 5,
     kNot = 6,
+    kBetween = 7,
     CONDITION_NOT_SET = 0,
   };
 
@@ -305,6 +397,7 @@ class Condition final :
     kAndFieldNumber = 4,
     kOrFieldNumber = 5,
     kNotFieldNumber = 6,
+    kBetweenFieldNumber = 7,
   };
   // .opsdb.v1.Comparison comparison = 1 [json_name = "comparison"];
   bool has_comparison() const;
@@ -414,6 +507,24 @@ class Condition final :
       ::opsdb::v1::Condition* not_);
   ::opsdb::v1::Condition* unsafe_arena_release_not_();
 
+  // .opsdb.v1.Between between = 7 [json_name = "between"];
+  bool has_between() const;
+  private:
+  bool _internal_has_between() const;
+  public:
+  void clear_between();
+  const ::opsdb::v1::Between& between() const;
+  PROTOBUF_NODISCARD ::opsdb::v1::Between* release_between();
+  ::opsdb::v1::Between* mutable_between();
+  void set_allocated_between(::opsdb::v1::Between* between);
+  private:
+  const ::opsdb::v1::Between& _internal_between() const;
+  ::opsdb::v1::Between* _internal_mutable_between();
+  public:
+  void unsafe_arena_set_allocated_between(
+      ::opsdb::v1::Between* between);
+  ::opsdb::v1::Between* unsafe_arena_release_between();
+
   void clear_condition();
   ConditionCase condition_case() const;
   // @@protoc_insertion_point(class_scope:opsdb.v1.Condition)
@@ -425,6 +536,7 @@ class Condition final :
   void set_has_and_();
   void set_has_or_();
   void set_has_not_();
+  void set_has_between();
 
   inline bool has_condition() const;
   inline void clear_has_condition();
@@ -442,6 +554,7 @@ class Condition final :
       ::opsdb::v1::ConditionList* and__;
       ::opsdb::v1::ConditionList* or__;
       ::opsdb::v1::Condition* not__;
+      ::opsdb::v1::Between* between_;
     } condition_;
     mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
     uint32_t _oneof_case_[1];
@@ -730,10 +843,35 @@ class Comparison final :
   // accessors -------------------------------------------------------
 
   enum : int {
+    kPathFieldNumber = 4,
     kColumnFieldNumber = 1,
     kValueFieldNumber = 3,
     kOperatorFieldNumber = 2,
   };
+  // repeated string path = 4 [json_name = "path"];
+  int path_size() const;
+  private:
+  int _internal_path_size() const;
+  public:
+  void clear_path();
+  const std::string& path(int index) const;
+  std::string* mutable_path(int index);
+  void set_path(int index, const std::string& value);
+  void set_path(int index, std::string&& value);
+  void set_path(int index, const char* value);
+  void set_path(int index, const char* value, size_t size);
+  std::string* add_path();
+  void add_path(const std::string& value);
+  void add_path(std::string&& value);
+  void add_path(const char* value);
+  void add_path(const char* value, size_t size);
+  const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string>& path() const;
+  ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string>* mutable_path();
+  private:
+  const std::string& _internal_path(int index) const;
+  std::string* _internal_add_path();
+  public:
+
   // string column = 1 [json_name = "column"];
   void clear_column();
   const std::string& column() const;
@@ -783,9 +921,203 @@ class Comparison final :
   typedef void InternalArenaConstructable_;
   typedef void DestructorSkippable_;
   struct Impl_ {
+    ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string> path_;
     ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr column_;
     ::opsdb::v1::Value* value_;
     int operator__;
+    mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_opsdb_2fv1_2fquery_2eproto;
+};
+// -------------------------------------------------------------------
+
+class Between final :
+    public ::PROTOBUF_NAMESPACE_ID::Message /* @@protoc_insertion_point(class_definition:opsdb.v1.Between) */ {
+ public:
+  inline Between() : Between(nullptr) {}
+  ~Between() override;
+  explicit PROTOBUF_CONSTEXPR Between(::PROTOBUF_NAMESPACE_ID::internal::ConstantInitialized);
+
+  Between(const Between& from);
+  Between(Between&& from) noexcept
+    : Between() {
+    *this = ::std::move(from);
+  }
+
+  inline Between& operator=(const Between& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline Between& operator=(Between&& from) noexcept {
+    if (this == &from) return *this;
+    if (GetOwningArena() == from.GetOwningArena()
+  #ifdef PROTOBUF_FORCE_COPY_IN_MOVE
+        && GetOwningArena() != nullptr
+  #endif  // !PROTOBUF_FORCE_COPY_IN_MOVE
+    ) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* descriptor() {
+    return GetDescriptor();
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* GetDescriptor() {
+    return default_instance().GetMetadata().descriptor;
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Reflection* GetReflection() {
+    return default_instance().GetMetadata().reflection;
+  }
+  static const Between& default_instance() {
+    return *internal_default_instance();
+  }
+  static inline const Between* internal_default_instance() {
+    return reinterpret_cast<const Between*>(
+               &_Between_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages =
+    3;
+
+  friend void swap(Between& a, Between& b) {
+    a.Swap(&b);
+  }
+  inline void Swap(Between* other) {
+    if (other == this) return;
+  #ifdef PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() != nullptr &&
+        GetOwningArena() == other->GetOwningArena()) {
+   #else  // PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() == other->GetOwningArena()) {
+  #endif  // !PROTOBUF_FORCE_COPY_IN_SWAP
+      InternalSwap(other);
+    } else {
+      ::PROTOBUF_NAMESPACE_ID::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(Between* other) {
+    if (other == this) return;
+    GOOGLE_DCHECK(GetOwningArena() == other->GetOwningArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  Between* New(::PROTOBUF_NAMESPACE_ID::Arena* arena = nullptr) const final {
+    return CreateMaybeMessage<Between>(arena);
+  }
+  using ::PROTOBUF_NAMESPACE_ID::Message::CopyFrom;
+  void CopyFrom(const Between& from);
+  using ::PROTOBUF_NAMESPACE_ID::Message::MergeFrom;
+  void MergeFrom( const Between& from) {
+    Between::MergeImpl(*this, from);
+  }
+  private:
+  static void MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg);
+  public:
+  PROTOBUF_ATTRIBUTE_REINITIALIZES void Clear() final;
+  bool IsInitialized() const final;
+
+  size_t ByteSizeLong() const final;
+  const char* _InternalParse(const char* ptr, ::PROTOBUF_NAMESPACE_ID::internal::ParseContext* ctx) final;
+  uint8_t* _InternalSerialize(
+      uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const final;
+  int GetCachedSize() const final { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::PROTOBUF_NAMESPACE_ID::Arena* arena, bool is_message_owned);
+  void SharedDtor();
+  void SetCachedSize(int size) const final;
+  void InternalSwap(Between* other);
+
+  private:
+  friend class ::PROTOBUF_NAMESPACE_ID::internal::AnyMetadata;
+  static ::PROTOBUF_NAMESPACE_ID::StringPiece FullMessageName() {
+    return "opsdb.v1.Between";
+  }
+  protected:
+  explicit Between(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                       bool is_message_owned = false);
+  public:
+
+  static const ClassData _class_data_;
+  const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*GetClassData() const final;
+
+  ::PROTOBUF_NAMESPACE_ID::Metadata GetMetadata() const final;
+
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+
+  enum : int {
+    kColumnFieldNumber = 1,
+    kLowFieldNumber = 2,
+    kHighFieldNumber = 3,
+  };
+  // string column = 1 [json_name = "column"];
+  void clear_column();
+  const std::string& column() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_column(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_column();
+  PROTOBUF_NODISCARD std::string* release_column();
+  void set_allocated_column(std::string* column);
+  private:
+  const std::string& _internal_column() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_column(const std::string& value);
+  std::string* _internal_mutable_column();
+  public:
+
+  // .opsdb.v1.Value low = 2 [json_name = "low"];
+  bool has_low() const;
+  private:
+  bool _internal_has_low() const;
+  public:
+  void clear_low();
+  const ::opsdb::v1::Value& low() const;
+  PROTOBUF_NODISCARD ::opsdb::v1::Value* release_low();
+  ::opsdb::v1::Value* mutable_low();
+  void set_allocated_low(::opsdb::v1::Value* low);
+  private:
+  const ::opsdb::v1::Value& _internal_low() const;
+  ::opsdb::v1::Value* _internal_mutable_low();
+  public:
+  void unsafe_arena_set_allocated_low(
+      ::opsdb::v1::Value* low);
+  ::opsdb::v1::Value* unsafe_arena_release_low();
+
+  // .opsdb.v1.Value high = 3 [json_name = "high"];
+  bool has_high() const;
+  private:
+  bool _internal_has_high() const;
+  public:
+  void clear_high();
+  const ::opsdb::v1::Value& high() const;
+  PROTOBUF_NODISCARD ::opsdb::v1::Value* release_high();
+  ::opsdb::v1::Value* mutable_high();
+  void set_allocated_high(::opsdb::v1::Value* high);
+  private:
+  const ::opsdb::v1::Value& _internal_high() const;
+  ::opsdb::v1::Value* _internal_mutable_high();
+  public:
+  void unsafe_arena_set_allocated_high(
+      ::opsdb::v1::Value* high);
+  ::opsdb::v1::Value* unsafe_arena_release_high();
+
+  // @@protoc_insertion_point(class_scope:opsdb.v1.Between)
+ private:
+  class _Internal;
+
+  template <typename T> friend class ::PROTOBUF_NAMESPACE_ID::Arena::InternalHelper;
+  typedef void InternalArenaConstructable_;
+  typedef void DestructorSkippable_;
+  struct Impl_ {
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr column_;
+    ::opsdb::v1::Value* low_;
+    ::opsdb::v1::Value* high_;
     mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
   };
   union { Impl_ _impl_; };
@@ -841,7 +1173,7 @@ class InList final :
                &_InList_default_instance_);
   }
   static constexpr int kIndexInFileMessages =
-    3;
+    4;
 
   friend void swap(InList& a, InList& b) {
     a.Swap(&b);
@@ -1014,7 +1346,7 @@ class NullTest final :
                &_NullTest_default_instance_);
   }
   static constexpr int kIndexInFileMessages =
-    4;
+    5;
 
   friend void swap(NullTest& a, NullTest& b) {
     a.Swap(&b);
@@ -1167,7 +1499,7 @@ class OrderTerm final :
                &_OrderTerm_default_instance_);
   }
   static constexpr int kIndexInFileMessages =
-    5;
+    6;
 
   friend void swap(OrderTerm& a, OrderTerm& b) {
     a.Swap(&b);
@@ -1242,6 +1574,7 @@ class OrderTerm final :
   enum : int {
     kColumnFieldNumber = 1,
     kDescendingFieldNumber = 2,
+    kNullsFieldNumber = 3,
   };
   // string column = 1 [json_name = "column"];
   void clear_column();
@@ -1266,6 +1599,15 @@ class OrderTerm final :
   void _internal_set_descending(bool value);
   public:
 
+  // .opsdb.v1.NullsOrder nulls = 3 [json_name = "nulls"];
+  void clear_nulls();
+  ::opsdb::v1::NullsOrder nulls() const;
+  void set_nulls(::opsdb::v1::NullsOrder value);
+  private:
+  ::opsdb::v1::NullsOrder _internal_nulls() const;
+  void _internal_set_nulls(::opsdb::v1::NullsOrder value);
+  public:
+
   // @@protoc_insertion_point(class_scope:opsdb.v1.OrderTerm)
  private:
   class _Internal;
@@ -1276,7 +1618,439 @@ class OrderTerm final :
   struct Impl_ {
     ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr column_;
     bool descending_;
+    int nulls_;
     mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_opsdb_2fv1_2fquery_2eproto;
+};
+// -------------------------------------------------------------------
+
+class Aggregate final :
+    public ::PROTOBUF_NAMESPACE_ID::Message /* @@protoc_insertion_point(class_definition:opsdb.v1.Aggregate) */ {
+ public:
+  inline Aggregate() : Aggregate(nullptr) {}
+  ~Aggregate() override;
+  explicit PROTOBUF_CONSTEXPR Aggregate(::PROTOBUF_NAMESPACE_ID::internal::ConstantInitialized);
+
+  Aggregate(const Aggregate& from);
+  Aggregate(Aggregate&& from) noexcept
+    : Aggregate() {
+    *this = ::std::move(from);
+  }
+
+  inline Aggregate& operator=(const Aggregate& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline Aggregate& operator=(Aggregate&& from) noexcept {
+    if (this == &from) return *this;
+    if (GetOwningArena() == from.GetOwningArena()
+  #ifdef PROTOBUF_FORCE_COPY_IN_MOVE
+        && GetOwningArena() != nullptr
+  #endif  // !PROTOBUF_FORCE_COPY_IN_MOVE
+    ) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* descriptor() {
+    return GetDescriptor();
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* GetDescriptor() {
+    return default_instance().GetMetadata().descriptor;
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Reflection* GetReflection() {
+    return default_instance().GetMetadata().reflection;
+  }
+  static const Aggregate& default_instance() {
+    return *internal_default_instance();
+  }
+  static inline const Aggregate* internal_default_instance() {
+    return reinterpret_cast<const Aggregate*>(
+               &_Aggregate_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages =
+    7;
+
+  friend void swap(Aggregate& a, Aggregate& b) {
+    a.Swap(&b);
+  }
+  inline void Swap(Aggregate* other) {
+    if (other == this) return;
+  #ifdef PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() != nullptr &&
+        GetOwningArena() == other->GetOwningArena()) {
+   #else  // PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() == other->GetOwningArena()) {
+  #endif  // !PROTOBUF_FORCE_COPY_IN_SWAP
+      InternalSwap(other);
+    } else {
+      ::PROTOBUF_NAMESPACE_ID::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(Aggregate* other) {
+    if (other == this) return;
+    GOOGLE_DCHECK(GetOwningArena() == other->GetOwningArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  Aggregate* New(::PROTOBUF_NAMESPACE_ID::Arena* arena = nullptr) const final {
+    return CreateMaybeMessage<Aggregate>(arena);
+  }
+  using ::PROTOBUF_NAMESPACE_ID::Message::CopyFrom;
+  void CopyFrom(const Aggregate& from);
+  using ::PROTOBUF_NAMESPACE_ID::Message::MergeFrom;
+  void MergeFrom( const Aggregate& from) {
+    Aggregate::MergeImpl(*this, from);
+  }
+  private:
+  static void MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg);
+  public:
+  PROTOBUF_ATTRIBUTE_REINITIALIZES void Clear() final;
+  bool IsInitialized() const final;
+
+  size_t ByteSizeLong() const final;
+  const char* _InternalParse(const char* ptr, ::PROTOBUF_NAMESPACE_ID::internal::ParseContext* ctx) final;
+  uint8_t* _InternalSerialize(
+      uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const final;
+  int GetCachedSize() const final { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::PROTOBUF_NAMESPACE_ID::Arena* arena, bool is_message_owned);
+  void SharedDtor();
+  void SetCachedSize(int size) const final;
+  void InternalSwap(Aggregate* other);
+
+  private:
+  friend class ::PROTOBUF_NAMESPACE_ID::internal::AnyMetadata;
+  static ::PROTOBUF_NAMESPACE_ID::StringPiece FullMessageName() {
+    return "opsdb.v1.Aggregate";
+  }
+  protected:
+  explicit Aggregate(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                       bool is_message_owned = false);
+  public:
+
+  static const ClassData _class_data_;
+  const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*GetClassData() const final;
+
+  ::PROTOBUF_NAMESPACE_ID::Metadata GetMetadata() const final;
+
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+
+  enum : int {
+    kColumnFieldNumber = 2,
+    kNameFieldNumber = 3,
+    kFunctionFieldNumber = 1,
+  };
+  // string column = 2 [json_name = "column"];
+  void clear_column();
+  const std::string& column() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_column(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_column();
+  PROTOBUF_NODISCARD std::string* release_column();
+  void set_allocated_column(std::string* column);
+  private:
+  const std::string& _internal_column() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_column(const std::string& value);
+  std::string* _internal_mutable_column();
+  public:
+
+  // string name = 3 [json_name = "name"];
+  void clear_name();
+  const std::string& name() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_name(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_name();
+  PROTOBUF_NODISCARD std::string* release_name();
+  void set_allocated_name(std::string* name);
+  private:
+  const std::string& _internal_name() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_name(const std::string& value);
+  std::string* _internal_mutable_name();
+  public:
+
+  // .opsdb.v1.AggregateFunction function = 1 [json_name = "function"];
+  void clear_function();
+  ::opsdb::v1::AggregateFunction function() const;
+  void set_function(::opsdb::v1::AggregateFunction value);
+  private:
+  ::opsdb::v1::AggregateFunction _internal_function() const;
+  void _internal_set_function(::opsdb::v1::AggregateFunction value);
+  public:
+
+  // @@protoc_insertion_point(class_scope:opsdb.v1.Aggregate)
+ private:
+  class _Internal;
+
+  template <typename T> friend class ::PROTOBUF_NAMESPACE_ID::Arena::InternalHelper;
+  typedef void InternalArenaConstructable_;
+  typedef void DestructorSkippable_;
+  struct Impl_ {
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr column_;
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr name_;
+    int function_;
+    mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_opsdb_2fv1_2fquery_2eproto;
+};
+// -------------------------------------------------------------------
+
+class Related final :
+    public ::PROTOBUF_NAMESPACE_ID::Message /* @@protoc_insertion_point(class_definition:opsdb.v1.Related) */ {
+ public:
+  inline Related() : Related(nullptr) {}
+  ~Related() override;
+  explicit PROTOBUF_CONSTEXPR Related(::PROTOBUF_NAMESPACE_ID::internal::ConstantInitialized);
+
+  Related(const Related& from);
+  Related(Related&& from) noexcept
+    : Related() {
+    *this = ::std::move(from);
+  }
+
+  inline Related& operator=(const Related& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline Related& operator=(Related&& from) noexcept {
+    if (this == &from) return *this;
+    if (GetOwningArena() == from.GetOwningArena()
+  #ifdef PROTOBUF_FORCE_COPY_IN_MOVE
+        && GetOwningArena() != nullptr
+  #endif  // !PROTOBUF_FORCE_COPY_IN_MOVE
+    ) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* descriptor() {
+    return GetDescriptor();
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* GetDescriptor() {
+    return default_instance().GetMetadata().descriptor;
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Reflection* GetReflection() {
+    return default_instance().GetMetadata().reflection;
+  }
+  static const Related& default_instance() {
+    return *internal_default_instance();
+  }
+  static inline const Related* internal_default_instance() {
+    return reinterpret_cast<const Related*>(
+               &_Related_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages =
+    8;
+
+  friend void swap(Related& a, Related& b) {
+    a.Swap(&b);
+  }
+  inline void Swap(Related* other) {
+    if (other == this) return;
+  #ifdef PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() != nullptr &&
+        GetOwningArena() == other->GetOwningArena()) {
+   #else  // PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() == other->GetOwningArena()) {
+  #endif  // !PROTOBUF_FORCE_COPY_IN_SWAP
+      InternalSwap(other);
+    } else {
+      ::PROTOBUF_NAMESPACE_ID::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(Related* other) {
+    if (other == this) return;
+    GOOGLE_DCHECK(GetOwningArena() == other->GetOwningArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  Related* New(::PROTOBUF_NAMESPACE_ID::Arena* arena = nullptr) const final {
+    return CreateMaybeMessage<Related>(arena);
+  }
+  using ::PROTOBUF_NAMESPACE_ID::Message::CopyFrom;
+  void CopyFrom(const Related& from);
+  using ::PROTOBUF_NAMESPACE_ID::Message::MergeFrom;
+  void MergeFrom( const Related& from) {
+    Related::MergeImpl(*this, from);
+  }
+  private:
+  static void MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg);
+  public:
+  PROTOBUF_ATTRIBUTE_REINITIALIZES void Clear() final;
+  bool IsInitialized() const final;
+
+  size_t ByteSizeLong() const final;
+  const char* _InternalParse(const char* ptr, ::PROTOBUF_NAMESPACE_ID::internal::ParseContext* ctx) final;
+  uint8_t* _InternalSerialize(
+      uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const final;
+  int GetCachedSize() const final { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::PROTOBUF_NAMESPACE_ID::Arena* arena, bool is_message_owned);
+  void SharedDtor();
+  void SetCachedSize(int size) const final;
+  void InternalSwap(Related* other);
+
+  private:
+  friend class ::PROTOBUF_NAMESPACE_ID::internal::AnyMetadata;
+  static ::PROTOBUF_NAMESPACE_ID::StringPiece FullMessageName() {
+    return "opsdb.v1.Related";
+  }
+  protected:
+  explicit Related(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                       bool is_message_owned = false);
+  public:
+
+  static const ClassData _class_data_;
+  const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*GetClassData() const final;
+
+  ::PROTOBUF_NAMESPACE_ID::Metadata GetMetadata() const final;
+
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+
+  enum : int {
+    kColumnsFieldNumber = 3,
+    kOrderByFieldNumber = 5,
+    kTableFieldNumber = 1,
+    kForeignKeyFieldNumber = 2,
+    kWhereFieldNumber = 4,
+    kLimitFieldNumber = 6,
+  };
+  // repeated string columns = 3 [json_name = "columns"];
+  int columns_size() const;
+  private:
+  int _internal_columns_size() const;
+  public:
+  void clear_columns();
+  const std::string& columns(int index) const;
+  std::string* mutable_columns(int index);
+  void set_columns(int index, const std::string& value);
+  void set_columns(int index, std::string&& value);
+  void set_columns(int index, const char* value);
+  void set_columns(int index, const char* value, size_t size);
+  std::string* add_columns();
+  void add_columns(const std::string& value);
+  void add_columns(std::string&& value);
+  void add_columns(const char* value);
+  void add_columns(const char* value, size_t size);
+  const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string>& columns() const;
+  ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string>* mutable_columns();
+  private:
+  const std::string& _internal_columns(int index) const;
+  std::string* _internal_add_columns();
+  public:
+
+  // repeated .opsdb.v1.OrderTerm order_by = 5 [json_name = "orderBy"];
+  int order_by_size() const;
+  private:
+  int _internal_order_by_size() const;
+  public:
+  void clear_order_by();
+  ::opsdb::v1::OrderTerm* mutable_order_by(int index);
+  ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::OrderTerm >*
+      mutable_order_by();
+  private:
+  const ::opsdb::v1::OrderTerm& _internal_order_by(int index) const;
+  ::opsdb::v1::OrderTerm* _internal_add_order_by();
+  public:
+  const ::opsdb::v1::OrderTerm& order_by(int index) const;
+  ::opsdb::v1::OrderTerm* add_order_by();
+  const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::OrderTerm >&
+      order_by() const;
+
+  // string table = 1 [json_name = "table"];
+  void clear_table();
+  const std::string& table() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_table(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_table();
+  PROTOBUF_NODISCARD std::string* release_table();
+  void set_allocated_table(std::string* table);
+  private:
+  const std::string& _internal_table() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_table(const std::string& value);
+  std::string* _internal_mutable_table();
+  public:
+
+  // string foreign_key = 2 [json_name = "foreignKey"];
+  void clear_foreign_key();
+  const std::string& foreign_key() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_foreign_key(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_foreign_key();
+  PROTOBUF_NODISCARD std::string* release_foreign_key();
+  void set_allocated_foreign_key(std::string* foreign_key);
+  private:
+  const std::string& _internal_foreign_key() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_foreign_key(const std::string& value);
+  std::string* _internal_mutable_foreign_key();
+  public:
+
+  // .opsdb.v1.Condition where = 4 [json_name = "where"];
+  bool has_where() const;
+  private:
+  bool _internal_has_where() const;
+  public:
+  void clear_where();
+  const ::opsdb::v1::Condition& where() const;
+  PROTOBUF_NODISCARD ::opsdb::v1::Condition* release_where();
+  ::opsdb::v1::Condition* mutable_where();
+  void set_allocated_where(::opsdb::v1::Condition* where);
+  private:
+  const ::opsdb::v1::Condition& _internal_where() const;
+  ::opsdb::v1::Condition* _internal_mutable_where();
+  public:
+  void unsafe_arena_set_allocated_where(
+      ::opsdb::v1::Condition* where);
+  ::opsdb::v1::Condition* unsafe_arena_release_where();
+
+  // optional uint64 limit = 6 [json_name = "limit"];
+  bool has_limit() const;
+  private:
+  bool _internal_has_limit() const;
+  public:
+  void clear_limit();
+  uint64_t limit() const;
+  void set_limit(uint64_t value);
+  private:
+  uint64_t _internal_limit() const;
+  void _internal_set_limit(uint64_t value);
+  public:
+
+  // @@protoc_insertion_point(class_scope:opsdb.v1.Related)
+ private:
+  class _Internal;
+
+  template <typename T> friend class ::PROTOBUF_NAMESPACE_ID::Arena::InternalHelper;
+  typedef void InternalArenaConstructable_;
+  typedef void DestructorSkippable_;
+  struct Impl_ {
+    ::PROTOBUF_NAMESPACE_ID::internal::HasBits<1> _has_bits_;
+    mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
+    ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string> columns_;
+    ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::OrderTerm > order_by_;
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr table_;
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr foreign_key_;
+    ::opsdb::v1::Condition* where_;
+    uint64_t limit_;
   };
   union { Impl_ _impl_; };
   friend struct ::TableStruct_opsdb_2fv1_2fquery_2eproto;
@@ -1331,7 +2105,7 @@ class QueryRequest final :
                &_QueryRequest_default_instance_);
   }
   static constexpr int kIndexInFileMessages =
-    6;
+    9;
 
   friend void swap(QueryRequest& a, QueryRequest& b) {
     a.Swap(&b);
@@ -1406,9 +2180,16 @@ class QueryRequest final :
   enum : int {
     kColumnsFieldNumber = 2,
     kOrderByFieldNumber = 4,
+    kAggregatesFieldNumber = 10,
+    kGroupByFieldNumber = 11,
+    kRelatedFieldNumber = 12,
+    kParametersFieldNumber = 14,
     kTableFieldNumber = 1,
     kTokenFieldNumber = 7,
+    kResumeAfterFieldNumber = 9,
+    kSqlFieldNumber = 13,
     kWhereFieldNumber = 3,
+    kMaxAgeFieldNumber = 15,
     kLimitFieldNumber = 5,
     kConsistencyFieldNumber = 6,
     kBatchSizeFieldNumber = 8,
@@ -1455,6 +2236,84 @@ class QueryRequest final :
   const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::OrderTerm >&
       order_by() const;
 
+  // repeated .opsdb.v1.Aggregate aggregates = 10 [json_name = "aggregates"];
+  int aggregates_size() const;
+  private:
+  int _internal_aggregates_size() const;
+  public:
+  void clear_aggregates();
+  ::opsdb::v1::Aggregate* mutable_aggregates(int index);
+  ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Aggregate >*
+      mutable_aggregates();
+  private:
+  const ::opsdb::v1::Aggregate& _internal_aggregates(int index) const;
+  ::opsdb::v1::Aggregate* _internal_add_aggregates();
+  public:
+  const ::opsdb::v1::Aggregate& aggregates(int index) const;
+  ::opsdb::v1::Aggregate* add_aggregates();
+  const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Aggregate >&
+      aggregates() const;
+
+  // repeated string group_by = 11 [json_name = "groupBy"];
+  int group_by_size() const;
+  private:
+  int _internal_group_by_size() const;
+  public:
+  void clear_group_by();
+  const std::string& group_by(int index) const;
+  std::string* mutable_group_by(int index);
+  void set_group_by(int index, const std::string& value);
+  void set_group_by(int index, std::string&& value);
+  void set_group_by(int index, const char* value);
+  void set_group_by(int index, const char* value, size_t size);
+  std::string* add_group_by();
+  void add_group_by(const std::string& value);
+  void add_group_by(std::string&& value);
+  void add_group_by(const char* value);
+  void add_group_by(const char* value, size_t size);
+  const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string>& group_by() const;
+  ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string>* mutable_group_by();
+  private:
+  const std::string& _internal_group_by(int index) const;
+  std::string* _internal_add_group_by();
+  public:
+
+  // repeated .opsdb.v1.Related related = 12 [json_name = "related"];
+  int related_size() const;
+  private:
+  int _internal_related_size() const;
+  public:
+  void clear_related();
+  ::opsdb::v1::Related* mutable_related(int index);
+  ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Related >*
+      mutable_related();
+  private:
+  const ::opsdb::v1::Related& _internal_related(int index) const;
+  ::opsdb::v1::Related* _internal_add_related();
+  public:
+  const ::opsdb::v1::Related& related(int index) const;
+  ::opsdb::v1::Related* add_related();
+  const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Related >&
+      related() const;
+
+  // repeated .opsdb.v1.Value parameters = 14 [json_name = "parameters"];
+  int parameters_size() const;
+  private:
+  int _internal_parameters_size() const;
+  public:
+  void clear_parameters();
+  ::opsdb::v1::Value* mutable_parameters(int index);
+  ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Value >*
+      mutable_parameters();
+  private:
+  const ::opsdb::v1::Value& _internal_parameters(int index) const;
+  ::opsdb::v1::Value* _internal_add_parameters();
+  public:
+  const ::opsdb::v1::Value& parameters(int index) const;
+  ::opsdb::v1::Value* add_parameters();
+  const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Value >&
+      parameters() const;
+
   // string table = 1 [json_name = "table"];
   void clear_table();
   const std::string& table() const;
@@ -1483,6 +2342,34 @@ class QueryRequest final :
   std::string* _internal_mutable_token();
   public:
 
+  // bytes resume_after = 9 [json_name = "resumeAfter"];
+  void clear_resume_after();
+  const std::string& resume_after() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_resume_after(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_resume_after();
+  PROTOBUF_NODISCARD std::string* release_resume_after();
+  void set_allocated_resume_after(std::string* resume_after);
+  private:
+  const std::string& _internal_resume_after() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_resume_after(const std::string& value);
+  std::string* _internal_mutable_resume_after();
+  public:
+
+  // string sql = 13 [json_name = "sql"];
+  void clear_sql();
+  const std::string& sql() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_sql(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_sql();
+  PROTOBUF_NODISCARD std::string* release_sql();
+  void set_allocated_sql(std::string* sql);
+  private:
+  const std::string& _internal_sql() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_sql(const std::string& value);
+  std::string* _internal_mutable_sql();
+  public:
+
   // .opsdb.v1.Condition where = 3 [json_name = "where"];
   bool has_where() const;
   private:
@@ -1500,6 +2387,24 @@ class QueryRequest final :
   void unsafe_arena_set_allocated_where(
       ::opsdb::v1::Condition* where);
   ::opsdb::v1::Condition* unsafe_arena_release_where();
+
+  // .google.protobuf.Duration max_age = 15 [json_name = "maxAge"];
+  bool has_max_age() const;
+  private:
+  bool _internal_has_max_age() const;
+  public:
+  void clear_max_age();
+  const ::PROTOBUF_NAMESPACE_ID::Duration& max_age() const;
+  PROTOBUF_NODISCARD ::PROTOBUF_NAMESPACE_ID::Duration* release_max_age();
+  ::PROTOBUF_NAMESPACE_ID::Duration* mutable_max_age();
+  void set_allocated_max_age(::PROTOBUF_NAMESPACE_ID::Duration* max_age);
+  private:
+  const ::PROTOBUF_NAMESPACE_ID::Duration& _internal_max_age() const;
+  ::PROTOBUF_NAMESPACE_ID::Duration* _internal_mutable_max_age();
+  public:
+  void unsafe_arena_set_allocated_max_age(
+      ::PROTOBUF_NAMESPACE_ID::Duration* max_age);
+  ::PROTOBUF_NAMESPACE_ID::Duration* unsafe_arena_release_max_age();
 
   // optional uint64 limit = 5 [json_name = "limit"];
   bool has_limit() const;
@@ -1544,9 +2449,16 @@ class QueryRequest final :
     mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
     ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string> columns_;
     ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::OrderTerm > order_by_;
+    ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Aggregate > aggregates_;
+    ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string> group_by_;
+    ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Related > related_;
+    ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Value > parameters_;
     ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr table_;
     ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr token_;
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr resume_after_;
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr sql_;
     ::opsdb::v1::Condition* where_;
+    ::PROTOBUF_NAMESPACE_ID::Duration* max_age_;
     uint64_t limit_;
     int consistency_;
     uint32_t batch_size_;
@@ -1604,7 +2516,7 @@ class Column final :
                &_Column_default_instance_);
   }
   static constexpr int kIndexInFileMessages =
-    7;
+    10;
 
   friend void swap(Column& a, Column& b) {
     a.Swap(&b);
@@ -1773,7 +2685,7 @@ class Row final :
                &_Row_default_instance_);
   }
   static constexpr int kIndexInFileMessages =
-    8;
+    11;
 
   friend void swap(Row& a, Row& b) {
     a.Swap(&b);
@@ -1847,6 +2759,7 @@ class Row final :
 
   enum : int {
     kValuesFieldNumber = 1,
+    kRelatedFieldNumber = 2,
   };
   // repeated .opsdb.v1.Value values = 1 [json_name = "values"];
   int values_size() const;
@@ -1866,6 +2779,24 @@ class Row final :
   const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Value >&
       values() const;
 
+  // repeated .opsdb.v1.RelatedRows related = 2 [json_name = "related"];
+  int related_size() const;
+  private:
+  int _internal_related_size() const;
+  public:
+  void clear_related();
+  ::opsdb::v1::RelatedRows* mutable_related(int index);
+  ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::RelatedRows >*
+      mutable_related();
+  private:
+  const ::opsdb::v1::RelatedRows& _internal_related(int index) const;
+  ::opsdb::v1::RelatedRows* _internal_add_related();
+  public:
+  const ::opsdb::v1::RelatedRows& related(int index) const;
+  ::opsdb::v1::RelatedRows* add_related();
+  const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::RelatedRows >&
+      related() const;
+
   // @@protoc_insertion_point(class_scope:opsdb.v1.Row)
  private:
   class _Internal;
@@ -1875,6 +2806,337 @@ class Row final :
   typedef void DestructorSkippable_;
   struct Impl_ {
     ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Value > values_;
+    ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::RelatedRows > related_;
+    mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_opsdb_2fv1_2fquery_2eproto;
+};
+// -------------------------------------------------------------------
+
+class RelatedRows final :
+    public ::PROTOBUF_NAMESPACE_ID::Message /* @@protoc_insertion_point(class_definition:opsdb.v1.RelatedRows) */ {
+ public:
+  inline RelatedRows() : RelatedRows(nullptr) {}
+  ~RelatedRows() override;
+  explicit PROTOBUF_CONSTEXPR RelatedRows(::PROTOBUF_NAMESPACE_ID::internal::ConstantInitialized);
+
+  RelatedRows(const RelatedRows& from);
+  RelatedRows(RelatedRows&& from) noexcept
+    : RelatedRows() {
+    *this = ::std::move(from);
+  }
+
+  inline RelatedRows& operator=(const RelatedRows& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline RelatedRows& operator=(RelatedRows&& from) noexcept {
+    if (this == &from) return *this;
+    if (GetOwningArena() == from.GetOwningArena()
+  #ifdef PROTOBUF_FORCE_COPY_IN_MOVE
+        && GetOwningArena() != nullptr
+  #endif  // !PROTOBUF_FORCE_COPY_IN_MOVE
+    ) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* descriptor() {
+    return GetDescriptor();
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* GetDescriptor() {
+    return default_instance().GetMetadata().descriptor;
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Reflection* GetReflection() {
+    return default_instance().GetMetadata().reflection;
+  }
+  static const RelatedRows& default_instance() {
+    return *internal_default_instance();
+  }
+  static inline const RelatedRows* internal_default_instance() {
+    return reinterpret_cast<const RelatedRows*>(
+               &_RelatedRows_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages =
+    12;
+
+  friend void swap(RelatedRows& a, RelatedRows& b) {
+    a.Swap(&b);
+  }
+  inline void Swap(RelatedRows* other) {
+    if (other == this) return;
+  #ifdef PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() != nullptr &&
+        GetOwningArena() == other->GetOwningArena()) {
+   #else  // PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() == other->GetOwningArena()) {
+  #endif  // !PROTOBUF_FORCE_COPY_IN_SWAP
+      InternalSwap(other);
+    } else {
+      ::PROTOBUF_NAMESPACE_ID::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(RelatedRows* other) {
+    if (other == this) return;
+    GOOGLE_DCHECK(GetOwningArena() == other->GetOwningArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  RelatedRows* New(::PROTOBUF_NAMESPACE_ID::Arena* arena = nullptr) const final {
+    return CreateMaybeMessage<RelatedRows>(arena);
+  }
+  using ::PROTOBUF_NAMESPACE_ID::Message::CopyFrom;
+  void CopyFrom(const RelatedRows& from);
+  using ::PROTOBUF_NAMESPACE_ID::Message::MergeFrom;
+  void MergeFrom( const RelatedRows& from) {
+    RelatedRows::MergeImpl(*this, from);
+  }
+  private:
+  static void MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg);
+  public:
+  PROTOBUF_ATTRIBUTE_REINITIALIZES void Clear() final;
+  bool IsInitialized() const final;
+
+  size_t ByteSizeLong() const final;
+  const char* _InternalParse(const char* ptr, ::PROTOBUF_NAMESPACE_ID::internal::ParseContext* ctx) final;
+  uint8_t* _InternalSerialize(
+      uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const final;
+  int GetCachedSize() const final { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::PROTOBUF_NAMESPACE_ID::Arena* arena, bool is_message_owned);
+  void SharedDtor();
+  void SetCachedSize(int size) const final;
+  void InternalSwap(RelatedRows* other);
+
+  private:
+  friend class ::PROTOBUF_NAMESPACE_ID::internal::AnyMetadata;
+  static ::PROTOBUF_NAMESPACE_ID::StringPiece FullMessageName() {
+    return "opsdb.v1.RelatedRows";
+  }
+  protected:
+  explicit RelatedRows(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                       bool is_message_owned = false);
+  public:
+
+  static const ClassData _class_data_;
+  const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*GetClassData() const final;
+
+  ::PROTOBUF_NAMESPACE_ID::Metadata GetMetadata() const final;
+
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+
+  enum : int {
+    kRowsFieldNumber = 1,
+  };
+  // repeated .opsdb.v1.Row rows = 1 [json_name = "rows"];
+  int rows_size() const;
+  private:
+  int _internal_rows_size() const;
+  public:
+  void clear_rows();
+  ::opsdb::v1::Row* mutable_rows(int index);
+  ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Row >*
+      mutable_rows();
+  private:
+  const ::opsdb::v1::Row& _internal_rows(int index) const;
+  ::opsdb::v1::Row* _internal_add_rows();
+  public:
+  const ::opsdb::v1::Row& rows(int index) const;
+  ::opsdb::v1::Row* add_rows();
+  const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Row >&
+      rows() const;
+
+  // @@protoc_insertion_point(class_scope:opsdb.v1.RelatedRows)
+ private:
+  class _Internal;
+
+  template <typename T> friend class ::PROTOBUF_NAMESPACE_ID::Arena::InternalHelper;
+  typedef void InternalArenaConstructable_;
+  typedef void DestructorSkippable_;
+  struct Impl_ {
+    ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Row > rows_;
+    mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_opsdb_2fv1_2fquery_2eproto;
+};
+// -------------------------------------------------------------------
+
+class RelatedHeader final :
+    public ::PROTOBUF_NAMESPACE_ID::Message /* @@protoc_insertion_point(class_definition:opsdb.v1.RelatedHeader) */ {
+ public:
+  inline RelatedHeader() : RelatedHeader(nullptr) {}
+  ~RelatedHeader() override;
+  explicit PROTOBUF_CONSTEXPR RelatedHeader(::PROTOBUF_NAMESPACE_ID::internal::ConstantInitialized);
+
+  RelatedHeader(const RelatedHeader& from);
+  RelatedHeader(RelatedHeader&& from) noexcept
+    : RelatedHeader() {
+    *this = ::std::move(from);
+  }
+
+  inline RelatedHeader& operator=(const RelatedHeader& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline RelatedHeader& operator=(RelatedHeader&& from) noexcept {
+    if (this == &from) return *this;
+    if (GetOwningArena() == from.GetOwningArena()
+  #ifdef PROTOBUF_FORCE_COPY_IN_MOVE
+        && GetOwningArena() != nullptr
+  #endif  // !PROTOBUF_FORCE_COPY_IN_MOVE
+    ) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* descriptor() {
+    return GetDescriptor();
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Descriptor* GetDescriptor() {
+    return default_instance().GetMetadata().descriptor;
+  }
+  static const ::PROTOBUF_NAMESPACE_ID::Reflection* GetReflection() {
+    return default_instance().GetMetadata().reflection;
+  }
+  static const RelatedHeader& default_instance() {
+    return *internal_default_instance();
+  }
+  static inline const RelatedHeader* internal_default_instance() {
+    return reinterpret_cast<const RelatedHeader*>(
+               &_RelatedHeader_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages =
+    13;
+
+  friend void swap(RelatedHeader& a, RelatedHeader& b) {
+    a.Swap(&b);
+  }
+  inline void Swap(RelatedHeader* other) {
+    if (other == this) return;
+  #ifdef PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() != nullptr &&
+        GetOwningArena() == other->GetOwningArena()) {
+   #else  // PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() == other->GetOwningArena()) {
+  #endif  // !PROTOBUF_FORCE_COPY_IN_SWAP
+      InternalSwap(other);
+    } else {
+      ::PROTOBUF_NAMESPACE_ID::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(RelatedHeader* other) {
+    if (other == this) return;
+    GOOGLE_DCHECK(GetOwningArena() == other->GetOwningArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  RelatedHeader* New(::PROTOBUF_NAMESPACE_ID::Arena* arena = nullptr) const final {
+    return CreateMaybeMessage<RelatedHeader>(arena);
+  }
+  using ::PROTOBUF_NAMESPACE_ID::Message::CopyFrom;
+  void CopyFrom(const RelatedHeader& from);
+  using ::PROTOBUF_NAMESPACE_ID::Message::MergeFrom;
+  void MergeFrom( const RelatedHeader& from) {
+    RelatedHeader::MergeImpl(*this, from);
+  }
+  private:
+  static void MergeImpl(::PROTOBUF_NAMESPACE_ID::Message& to_msg, const ::PROTOBUF_NAMESPACE_ID::Message& from_msg);
+  public:
+  PROTOBUF_ATTRIBUTE_REINITIALIZES void Clear() final;
+  bool IsInitialized() const final;
+
+  size_t ByteSizeLong() const final;
+  const char* _InternalParse(const char* ptr, ::PROTOBUF_NAMESPACE_ID::internal::ParseContext* ctx) final;
+  uint8_t* _InternalSerialize(
+      uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const final;
+  int GetCachedSize() const final { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::PROTOBUF_NAMESPACE_ID::Arena* arena, bool is_message_owned);
+  void SharedDtor();
+  void SetCachedSize(int size) const final;
+  void InternalSwap(RelatedHeader* other);
+
+  private:
+  friend class ::PROTOBUF_NAMESPACE_ID::internal::AnyMetadata;
+  static ::PROTOBUF_NAMESPACE_ID::StringPiece FullMessageName() {
+    return "opsdb.v1.RelatedHeader";
+  }
+  protected:
+  explicit RelatedHeader(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                       bool is_message_owned = false);
+  public:
+
+  static const ClassData _class_data_;
+  const ::PROTOBUF_NAMESPACE_ID::Message::ClassData*GetClassData() const final;
+
+  ::PROTOBUF_NAMESPACE_ID::Metadata GetMetadata() const final;
+
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+
+  enum : int {
+    kColumnsFieldNumber = 2,
+    kTableFieldNumber = 1,
+  };
+  // repeated .opsdb.v1.Column columns = 2 [json_name = "columns"];
+  int columns_size() const;
+  private:
+  int _internal_columns_size() const;
+  public:
+  void clear_columns();
+  ::opsdb::v1::Column* mutable_columns(int index);
+  ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Column >*
+      mutable_columns();
+  private:
+  const ::opsdb::v1::Column& _internal_columns(int index) const;
+  ::opsdb::v1::Column* _internal_add_columns();
+  public:
+  const ::opsdb::v1::Column& columns(int index) const;
+  ::opsdb::v1::Column* add_columns();
+  const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Column >&
+      columns() const;
+
+  // string table = 1 [json_name = "table"];
+  void clear_table();
+  const std::string& table() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_table(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_table();
+  PROTOBUF_NODISCARD std::string* release_table();
+  void set_allocated_table(std::string* table);
+  private:
+  const std::string& _internal_table() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_table(const std::string& value);
+  std::string* _internal_mutable_table();
+  public:
+
+  // @@protoc_insertion_point(class_scope:opsdb.v1.RelatedHeader)
+ private:
+  class _Internal;
+
+  template <typename T> friend class ::PROTOBUF_NAMESPACE_ID::Arena::InternalHelper;
+  typedef void InternalArenaConstructable_;
+  typedef void DestructorSkippable_;
+  struct Impl_ {
+    ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Column > columns_;
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr table_;
     mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
   };
   union { Impl_ _impl_; };
@@ -1930,7 +3192,7 @@ class QueryHeader final :
                &_QueryHeader_default_instance_);
   }
   static constexpr int kIndexInFileMessages =
-    9;
+    14;
 
   friend void swap(QueryHeader& a, QueryHeader& b) {
     a.Swap(&b);
@@ -2004,9 +3266,11 @@ class QueryHeader final :
 
   enum : int {
     kColumnsFieldNumber = 1,
+    kRelatedFieldNumber = 9,
     kLsnFieldNumber = 3,
     kTokenFieldNumber = 6,
     kReplicaAgeFieldNumber = 7,
+    kAgeFieldNumber = 10,
     kConsistencyFieldNumber = 2,
     kTimelineFieldNumber = 4,
     kPendingWritesFieldNumber = 5,
@@ -2029,6 +3293,24 @@ class QueryHeader final :
   ::opsdb::v1::Column* add_columns();
   const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Column >&
       columns() const;
+
+  // repeated .opsdb.v1.RelatedHeader related = 9 [json_name = "related"];
+  int related_size() const;
+  private:
+  int _internal_related_size() const;
+  public:
+  void clear_related();
+  ::opsdb::v1::RelatedHeader* mutable_related(int index);
+  ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::RelatedHeader >*
+      mutable_related();
+  private:
+  const ::opsdb::v1::RelatedHeader& _internal_related(int index) const;
+  ::opsdb::v1::RelatedHeader* _internal_add_related();
+  public:
+  const ::opsdb::v1::RelatedHeader& related(int index) const;
+  ::opsdb::v1::RelatedHeader* add_related();
+  const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::RelatedHeader >&
+      related() const;
 
   // string lsn = 3 [json_name = "lsn"];
   void clear_lsn();
@@ -2076,6 +3358,24 @@ class QueryHeader final :
       ::PROTOBUF_NAMESPACE_ID::Duration* replica_age);
   ::PROTOBUF_NAMESPACE_ID::Duration* unsafe_arena_release_replica_age();
 
+  // .google.protobuf.Duration age = 10 [json_name = "age"];
+  bool has_age() const;
+  private:
+  bool _internal_has_age() const;
+  public:
+  void clear_age();
+  const ::PROTOBUF_NAMESPACE_ID::Duration& age() const;
+  PROTOBUF_NODISCARD ::PROTOBUF_NAMESPACE_ID::Duration* release_age();
+  ::PROTOBUF_NAMESPACE_ID::Duration* mutable_age();
+  void set_allocated_age(::PROTOBUF_NAMESPACE_ID::Duration* age);
+  private:
+  const ::PROTOBUF_NAMESPACE_ID::Duration& _internal_age() const;
+  ::PROTOBUF_NAMESPACE_ID::Duration* _internal_mutable_age();
+  public:
+  void unsafe_arena_set_allocated_age(
+      ::PROTOBUF_NAMESPACE_ID::Duration* age);
+  ::PROTOBUF_NAMESPACE_ID::Duration* unsafe_arena_release_age();
+
   // .opsdb.v1.Consistency consistency = 2 [json_name = "consistency"];
   void clear_consistency();
   ::opsdb::v1::Consistency consistency() const;
@@ -2121,9 +3421,11 @@ class QueryHeader final :
   typedef void DestructorSkippable_;
   struct Impl_ {
     ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Column > columns_;
+    ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::RelatedHeader > related_;
     ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr lsn_;
     ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr token_;
     ::PROTOBUF_NAMESPACE_ID::Duration* replica_age_;
+    ::PROTOBUF_NAMESPACE_ID::Duration* age_;
     int consistency_;
     uint32_t timeline_;
     uint64_t pending_writes_;
@@ -2183,7 +3485,7 @@ class RowBatch final :
                &_RowBatch_default_instance_);
   }
   static constexpr int kIndexInFileMessages =
-    10;
+    15;
 
   friend void swap(RowBatch& a, RowBatch& b) {
     a.Swap(&b);
@@ -2257,6 +3559,7 @@ class RowBatch final :
 
   enum : int {
     kRowsFieldNumber = 1,
+    kResumePointFieldNumber = 2,
   };
   // repeated .opsdb.v1.Row rows = 1 [json_name = "rows"];
   int rows_size() const;
@@ -2276,6 +3579,20 @@ class RowBatch final :
   const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Row >&
       rows() const;
 
+  // bytes resume_point = 2 [json_name = "resumePoint"];
+  void clear_resume_point();
+  const std::string& resume_point() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_resume_point(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_resume_point();
+  PROTOBUF_NODISCARD std::string* release_resume_point();
+  void set_allocated_resume_point(std::string* resume_point);
+  private:
+  const std::string& _internal_resume_point() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_resume_point(const std::string& value);
+  std::string* _internal_mutable_resume_point();
+  public:
+
   // @@protoc_insertion_point(class_scope:opsdb.v1.RowBatch)
  private:
   class _Internal;
@@ -2285,6 +3602,7 @@ class RowBatch final :
   typedef void DestructorSkippable_;
   struct Impl_ {
     ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Row > rows_;
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr resume_point_;
     mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
   };
   union { Impl_ _impl_; };
@@ -2340,7 +3658,7 @@ class QueryTrailer final :
                &_QueryTrailer_default_instance_);
   }
   static constexpr int kIndexInFileMessages =
-    11;
+    16;
 
   friend void swap(QueryTrailer& a, QueryTrailer& b) {
     a.Swap(&b);
@@ -2495,7 +3813,7 @@ class QueryResponse final :
                &_QueryResponse_default_instance_);
   }
   static constexpr int kIndexInFileMessages =
-    12;
+    17;
 
   friend void swap(QueryResponse& a, QueryResponse& b) {
     a.Swap(&b);
@@ -3111,6 +4429,80 @@ inline ::opsdb::v1::Condition* Condition::mutable_not_() {
   return _msg;
 }
 
+// .opsdb.v1.Between between = 7 [json_name = "between"];
+inline bool Condition::_internal_has_between() const {
+  return condition_case() == kBetween;
+}
+inline bool Condition::has_between() const {
+  return _internal_has_between();
+}
+inline void Condition::set_has_between() {
+  _impl_._oneof_case_[0] = kBetween;
+}
+inline void Condition::clear_between() {
+  if (_internal_has_between()) {
+    if (GetArenaForAllocation() == nullptr) {
+      delete _impl_.condition_.between_;
+    }
+    clear_has_condition();
+  }
+}
+inline ::opsdb::v1::Between* Condition::release_between() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.Condition.between)
+  if (_internal_has_between()) {
+    clear_has_condition();
+    ::opsdb::v1::Between* temp = _impl_.condition_.between_;
+    if (GetArenaForAllocation() != nullptr) {
+      temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+    }
+    _impl_.condition_.between_ = nullptr;
+    return temp;
+  } else {
+    return nullptr;
+  }
+}
+inline const ::opsdb::v1::Between& Condition::_internal_between() const {
+  return _internal_has_between()
+      ? *_impl_.condition_.between_
+      : reinterpret_cast< ::opsdb::v1::Between&>(::opsdb::v1::_Between_default_instance_);
+}
+inline const ::opsdb::v1::Between& Condition::between() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Condition.between)
+  return _internal_between();
+}
+inline ::opsdb::v1::Between* Condition::unsafe_arena_release_between() {
+  // @@protoc_insertion_point(field_unsafe_arena_release:opsdb.v1.Condition.between)
+  if (_internal_has_between()) {
+    clear_has_condition();
+    ::opsdb::v1::Between* temp = _impl_.condition_.between_;
+    _impl_.condition_.between_ = nullptr;
+    return temp;
+  } else {
+    return nullptr;
+  }
+}
+inline void Condition::unsafe_arena_set_allocated_between(::opsdb::v1::Between* between) {
+  clear_condition();
+  if (between) {
+    set_has_between();
+    _impl_.condition_.between_ = between;
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:opsdb.v1.Condition.between)
+}
+inline ::opsdb::v1::Between* Condition::_internal_mutable_between() {
+  if (!_internal_has_between()) {
+    clear_condition();
+    set_has_between();
+    _impl_.condition_.between_ = CreateMaybeMessage< ::opsdb::v1::Between >(GetArenaForAllocation());
+  }
+  return _impl_.condition_.between_;
+}
+inline ::opsdb::v1::Between* Condition::mutable_between() {
+  ::opsdb::v1::Between* _msg = _internal_mutable_between();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.Condition.between)
+  return _msg;
+}
+
 inline bool Condition::has_condition() const {
   return condition_case() != CONDITION_NOT_SET;
 }
@@ -3321,6 +4713,305 @@ inline void Comparison::set_allocated_value(::opsdb::v1::Value* value) {
   }
   _impl_.value_ = value;
   // @@protoc_insertion_point(field_set_allocated:opsdb.v1.Comparison.value)
+}
+
+// repeated string path = 4 [json_name = "path"];
+inline int Comparison::_internal_path_size() const {
+  return _impl_.path_.size();
+}
+inline int Comparison::path_size() const {
+  return _internal_path_size();
+}
+inline void Comparison::clear_path() {
+  _impl_.path_.Clear();
+}
+inline std::string* Comparison::add_path() {
+  std::string* _s = _internal_add_path();
+  // @@protoc_insertion_point(field_add_mutable:opsdb.v1.Comparison.path)
+  return _s;
+}
+inline const std::string& Comparison::_internal_path(int index) const {
+  return _impl_.path_.Get(index);
+}
+inline const std::string& Comparison::path(int index) const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Comparison.path)
+  return _internal_path(index);
+}
+inline std::string* Comparison::mutable_path(int index) {
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.Comparison.path)
+  return _impl_.path_.Mutable(index);
+}
+inline void Comparison::set_path(int index, const std::string& value) {
+  _impl_.path_.Mutable(index)->assign(value);
+  // @@protoc_insertion_point(field_set:opsdb.v1.Comparison.path)
+}
+inline void Comparison::set_path(int index, std::string&& value) {
+  _impl_.path_.Mutable(index)->assign(std::move(value));
+  // @@protoc_insertion_point(field_set:opsdb.v1.Comparison.path)
+}
+inline void Comparison::set_path(int index, const char* value) {
+  GOOGLE_DCHECK(value != nullptr);
+  _impl_.path_.Mutable(index)->assign(value);
+  // @@protoc_insertion_point(field_set_char:opsdb.v1.Comparison.path)
+}
+inline void Comparison::set_path(int index, const char* value, size_t size) {
+  _impl_.path_.Mutable(index)->assign(
+    reinterpret_cast<const char*>(value), size);
+  // @@protoc_insertion_point(field_set_pointer:opsdb.v1.Comparison.path)
+}
+inline std::string* Comparison::_internal_add_path() {
+  return _impl_.path_.Add();
+}
+inline void Comparison::add_path(const std::string& value) {
+  _impl_.path_.Add()->assign(value);
+  // @@protoc_insertion_point(field_add:opsdb.v1.Comparison.path)
+}
+inline void Comparison::add_path(std::string&& value) {
+  _impl_.path_.Add(std::move(value));
+  // @@protoc_insertion_point(field_add:opsdb.v1.Comparison.path)
+}
+inline void Comparison::add_path(const char* value) {
+  GOOGLE_DCHECK(value != nullptr);
+  _impl_.path_.Add()->assign(value);
+  // @@protoc_insertion_point(field_add_char:opsdb.v1.Comparison.path)
+}
+inline void Comparison::add_path(const char* value, size_t size) {
+  _impl_.path_.Add()->assign(reinterpret_cast<const char*>(value), size);
+  // @@protoc_insertion_point(field_add_pointer:opsdb.v1.Comparison.path)
+}
+inline const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string>&
+Comparison::path() const {
+  // @@protoc_insertion_point(field_list:opsdb.v1.Comparison.path)
+  return _impl_.path_;
+}
+inline ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string>*
+Comparison::mutable_path() {
+  // @@protoc_insertion_point(field_mutable_list:opsdb.v1.Comparison.path)
+  return &_impl_.path_;
+}
+
+// -------------------------------------------------------------------
+
+// Between
+
+// string column = 1 [json_name = "column"];
+inline void Between::clear_column() {
+  _impl_.column_.ClearToEmpty();
+}
+inline const std::string& Between::column() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Between.column)
+  return _internal_column();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void Between::set_column(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.column_.Set(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:opsdb.v1.Between.column)
+}
+inline std::string* Between::mutable_column() {
+  std::string* _s = _internal_mutable_column();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.Between.column)
+  return _s;
+}
+inline const std::string& Between::_internal_column() const {
+  return _impl_.column_.Get();
+}
+inline void Between::_internal_set_column(const std::string& value) {
+  
+  _impl_.column_.Set(value, GetArenaForAllocation());
+}
+inline std::string* Between::_internal_mutable_column() {
+  
+  return _impl_.column_.Mutable(GetArenaForAllocation());
+}
+inline std::string* Between::release_column() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.Between.column)
+  return _impl_.column_.Release();
+}
+inline void Between::set_allocated_column(std::string* column) {
+  if (column != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.column_.SetAllocated(column, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.column_.IsDefault()) {
+    _impl_.column_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.Between.column)
+}
+
+// .opsdb.v1.Value low = 2 [json_name = "low"];
+inline bool Between::_internal_has_low() const {
+  return this != internal_default_instance() && _impl_.low_ != nullptr;
+}
+inline bool Between::has_low() const {
+  return _internal_has_low();
+}
+inline const ::opsdb::v1::Value& Between::_internal_low() const {
+  const ::opsdb::v1::Value* p = _impl_.low_;
+  return p != nullptr ? *p : reinterpret_cast<const ::opsdb::v1::Value&>(
+      ::opsdb::v1::_Value_default_instance_);
+}
+inline const ::opsdb::v1::Value& Between::low() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Between.low)
+  return _internal_low();
+}
+inline void Between::unsafe_arena_set_allocated_low(
+    ::opsdb::v1::Value* low) {
+  if (GetArenaForAllocation() == nullptr) {
+    delete reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.low_);
+  }
+  _impl_.low_ = low;
+  if (low) {
+    
+  } else {
+    
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:opsdb.v1.Between.low)
+}
+inline ::opsdb::v1::Value* Between::release_low() {
+  
+  ::opsdb::v1::Value* temp = _impl_.low_;
+  _impl_.low_ = nullptr;
+#ifdef PROTOBUF_FORCE_COPY_IN_RELEASE
+  auto* old =  reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(temp);
+  temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  if (GetArenaForAllocation() == nullptr) { delete old; }
+#else  // PROTOBUF_FORCE_COPY_IN_RELEASE
+  if (GetArenaForAllocation() != nullptr) {
+    temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  }
+#endif  // !PROTOBUF_FORCE_COPY_IN_RELEASE
+  return temp;
+}
+inline ::opsdb::v1::Value* Between::unsafe_arena_release_low() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.Between.low)
+  
+  ::opsdb::v1::Value* temp = _impl_.low_;
+  _impl_.low_ = nullptr;
+  return temp;
+}
+inline ::opsdb::v1::Value* Between::_internal_mutable_low() {
+  
+  if (_impl_.low_ == nullptr) {
+    auto* p = CreateMaybeMessage<::opsdb::v1::Value>(GetArenaForAllocation());
+    _impl_.low_ = p;
+  }
+  return _impl_.low_;
+}
+inline ::opsdb::v1::Value* Between::mutable_low() {
+  ::opsdb::v1::Value* _msg = _internal_mutable_low();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.Between.low)
+  return _msg;
+}
+inline void Between::set_allocated_low(::opsdb::v1::Value* low) {
+  ::PROTOBUF_NAMESPACE_ID::Arena* message_arena = GetArenaForAllocation();
+  if (message_arena == nullptr) {
+    delete reinterpret_cast< ::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.low_);
+  }
+  if (low) {
+    ::PROTOBUF_NAMESPACE_ID::Arena* submessage_arena =
+        ::PROTOBUF_NAMESPACE_ID::Arena::InternalGetOwningArena(
+                reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(low));
+    if (message_arena != submessage_arena) {
+      low = ::PROTOBUF_NAMESPACE_ID::internal::GetOwnedMessage(
+          message_arena, low, submessage_arena);
+    }
+    
+  } else {
+    
+  }
+  _impl_.low_ = low;
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.Between.low)
+}
+
+// .opsdb.v1.Value high = 3 [json_name = "high"];
+inline bool Between::_internal_has_high() const {
+  return this != internal_default_instance() && _impl_.high_ != nullptr;
+}
+inline bool Between::has_high() const {
+  return _internal_has_high();
+}
+inline const ::opsdb::v1::Value& Between::_internal_high() const {
+  const ::opsdb::v1::Value* p = _impl_.high_;
+  return p != nullptr ? *p : reinterpret_cast<const ::opsdb::v1::Value&>(
+      ::opsdb::v1::_Value_default_instance_);
+}
+inline const ::opsdb::v1::Value& Between::high() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Between.high)
+  return _internal_high();
+}
+inline void Between::unsafe_arena_set_allocated_high(
+    ::opsdb::v1::Value* high) {
+  if (GetArenaForAllocation() == nullptr) {
+    delete reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.high_);
+  }
+  _impl_.high_ = high;
+  if (high) {
+    
+  } else {
+    
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:opsdb.v1.Between.high)
+}
+inline ::opsdb::v1::Value* Between::release_high() {
+  
+  ::opsdb::v1::Value* temp = _impl_.high_;
+  _impl_.high_ = nullptr;
+#ifdef PROTOBUF_FORCE_COPY_IN_RELEASE
+  auto* old =  reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(temp);
+  temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  if (GetArenaForAllocation() == nullptr) { delete old; }
+#else  // PROTOBUF_FORCE_COPY_IN_RELEASE
+  if (GetArenaForAllocation() != nullptr) {
+    temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  }
+#endif  // !PROTOBUF_FORCE_COPY_IN_RELEASE
+  return temp;
+}
+inline ::opsdb::v1::Value* Between::unsafe_arena_release_high() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.Between.high)
+  
+  ::opsdb::v1::Value* temp = _impl_.high_;
+  _impl_.high_ = nullptr;
+  return temp;
+}
+inline ::opsdb::v1::Value* Between::_internal_mutable_high() {
+  
+  if (_impl_.high_ == nullptr) {
+    auto* p = CreateMaybeMessage<::opsdb::v1::Value>(GetArenaForAllocation());
+    _impl_.high_ = p;
+  }
+  return _impl_.high_;
+}
+inline ::opsdb::v1::Value* Between::mutable_high() {
+  ::opsdb::v1::Value* _msg = _internal_mutable_high();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.Between.high)
+  return _msg;
+}
+inline void Between::set_allocated_high(::opsdb::v1::Value* high) {
+  ::PROTOBUF_NAMESPACE_ID::Arena* message_arena = GetArenaForAllocation();
+  if (message_arena == nullptr) {
+    delete reinterpret_cast< ::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.high_);
+  }
+  if (high) {
+    ::PROTOBUF_NAMESPACE_ID::Arena* submessage_arena =
+        ::PROTOBUF_NAMESPACE_ID::Arena::InternalGetOwningArena(
+                reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(high));
+    if (message_arena != submessage_arena) {
+      high = ::PROTOBUF_NAMESPACE_ID::internal::GetOwnedMessage(
+          message_arena, high, submessage_arena);
+    }
+    
+  } else {
+    
+  }
+  _impl_.high_ = high;
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.Between.high)
 }
 
 // -------------------------------------------------------------------
@@ -3540,6 +5231,487 @@ inline void OrderTerm::_internal_set_descending(bool value) {
 inline void OrderTerm::set_descending(bool value) {
   _internal_set_descending(value);
   // @@protoc_insertion_point(field_set:opsdb.v1.OrderTerm.descending)
+}
+
+// .opsdb.v1.NullsOrder nulls = 3 [json_name = "nulls"];
+inline void OrderTerm::clear_nulls() {
+  _impl_.nulls_ = 0;
+}
+inline ::opsdb::v1::NullsOrder OrderTerm::_internal_nulls() const {
+  return static_cast< ::opsdb::v1::NullsOrder >(_impl_.nulls_);
+}
+inline ::opsdb::v1::NullsOrder OrderTerm::nulls() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.OrderTerm.nulls)
+  return _internal_nulls();
+}
+inline void OrderTerm::_internal_set_nulls(::opsdb::v1::NullsOrder value) {
+  
+  _impl_.nulls_ = value;
+}
+inline void OrderTerm::set_nulls(::opsdb::v1::NullsOrder value) {
+  _internal_set_nulls(value);
+  // @@protoc_insertion_point(field_set:opsdb.v1.OrderTerm.nulls)
+}
+
+// -------------------------------------------------------------------
+
+// Aggregate
+
+// .opsdb.v1.AggregateFunction function = 1 [json_name = "function"];
+inline void Aggregate::clear_function() {
+  _impl_.function_ = 0;
+}
+inline ::opsdb::v1::AggregateFunction Aggregate::_internal_function() const {
+  return static_cast< ::opsdb::v1::AggregateFunction >(_impl_.function_);
+}
+inline ::opsdb::v1::AggregateFunction Aggregate::function() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Aggregate.function)
+  return _internal_function();
+}
+inline void Aggregate::_internal_set_function(::opsdb::v1::AggregateFunction value) {
+  
+  _impl_.function_ = value;
+}
+inline void Aggregate::set_function(::opsdb::v1::AggregateFunction value) {
+  _internal_set_function(value);
+  // @@protoc_insertion_point(field_set:opsdb.v1.Aggregate.function)
+}
+
+// string column = 2 [json_name = "column"];
+inline void Aggregate::clear_column() {
+  _impl_.column_.ClearToEmpty();
+}
+inline const std::string& Aggregate::column() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Aggregate.column)
+  return _internal_column();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void Aggregate::set_column(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.column_.Set(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:opsdb.v1.Aggregate.column)
+}
+inline std::string* Aggregate::mutable_column() {
+  std::string* _s = _internal_mutable_column();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.Aggregate.column)
+  return _s;
+}
+inline const std::string& Aggregate::_internal_column() const {
+  return _impl_.column_.Get();
+}
+inline void Aggregate::_internal_set_column(const std::string& value) {
+  
+  _impl_.column_.Set(value, GetArenaForAllocation());
+}
+inline std::string* Aggregate::_internal_mutable_column() {
+  
+  return _impl_.column_.Mutable(GetArenaForAllocation());
+}
+inline std::string* Aggregate::release_column() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.Aggregate.column)
+  return _impl_.column_.Release();
+}
+inline void Aggregate::set_allocated_column(std::string* column) {
+  if (column != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.column_.SetAllocated(column, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.column_.IsDefault()) {
+    _impl_.column_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.Aggregate.column)
+}
+
+// string name = 3 [json_name = "name"];
+inline void Aggregate::clear_name() {
+  _impl_.name_.ClearToEmpty();
+}
+inline const std::string& Aggregate::name() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Aggregate.name)
+  return _internal_name();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void Aggregate::set_name(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.name_.Set(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:opsdb.v1.Aggregate.name)
+}
+inline std::string* Aggregate::mutable_name() {
+  std::string* _s = _internal_mutable_name();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.Aggregate.name)
+  return _s;
+}
+inline const std::string& Aggregate::_internal_name() const {
+  return _impl_.name_.Get();
+}
+inline void Aggregate::_internal_set_name(const std::string& value) {
+  
+  _impl_.name_.Set(value, GetArenaForAllocation());
+}
+inline std::string* Aggregate::_internal_mutable_name() {
+  
+  return _impl_.name_.Mutable(GetArenaForAllocation());
+}
+inline std::string* Aggregate::release_name() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.Aggregate.name)
+  return _impl_.name_.Release();
+}
+inline void Aggregate::set_allocated_name(std::string* name) {
+  if (name != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.name_.SetAllocated(name, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.name_.IsDefault()) {
+    _impl_.name_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.Aggregate.name)
+}
+
+// -------------------------------------------------------------------
+
+// Related
+
+// string table = 1 [json_name = "table"];
+inline void Related::clear_table() {
+  _impl_.table_.ClearToEmpty();
+}
+inline const std::string& Related::table() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Related.table)
+  return _internal_table();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void Related::set_table(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.table_.Set(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:opsdb.v1.Related.table)
+}
+inline std::string* Related::mutable_table() {
+  std::string* _s = _internal_mutable_table();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.Related.table)
+  return _s;
+}
+inline const std::string& Related::_internal_table() const {
+  return _impl_.table_.Get();
+}
+inline void Related::_internal_set_table(const std::string& value) {
+  
+  _impl_.table_.Set(value, GetArenaForAllocation());
+}
+inline std::string* Related::_internal_mutable_table() {
+  
+  return _impl_.table_.Mutable(GetArenaForAllocation());
+}
+inline std::string* Related::release_table() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.Related.table)
+  return _impl_.table_.Release();
+}
+inline void Related::set_allocated_table(std::string* table) {
+  if (table != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.table_.SetAllocated(table, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.table_.IsDefault()) {
+    _impl_.table_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.Related.table)
+}
+
+// string foreign_key = 2 [json_name = "foreignKey"];
+inline void Related::clear_foreign_key() {
+  _impl_.foreign_key_.ClearToEmpty();
+}
+inline const std::string& Related::foreign_key() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Related.foreign_key)
+  return _internal_foreign_key();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void Related::set_foreign_key(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.foreign_key_.Set(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:opsdb.v1.Related.foreign_key)
+}
+inline std::string* Related::mutable_foreign_key() {
+  std::string* _s = _internal_mutable_foreign_key();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.Related.foreign_key)
+  return _s;
+}
+inline const std::string& Related::_internal_foreign_key() const {
+  return _impl_.foreign_key_.Get();
+}
+inline void Related::_internal_set_foreign_key(const std::string& value) {
+  
+  _impl_.foreign_key_.Set(value, GetArenaForAllocation());
+}
+inline std::string* Related::_internal_mutable_foreign_key() {
+  
+  return _impl_.foreign_key_.Mutable(GetArenaForAllocation());
+}
+inline std::string* Related::release_foreign_key() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.Related.foreign_key)
+  return _impl_.foreign_key_.Release();
+}
+inline void Related::set_allocated_foreign_key(std::string* foreign_key) {
+  if (foreign_key != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.foreign_key_.SetAllocated(foreign_key, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.foreign_key_.IsDefault()) {
+    _impl_.foreign_key_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.Related.foreign_key)
+}
+
+// repeated string columns = 3 [json_name = "columns"];
+inline int Related::_internal_columns_size() const {
+  return _impl_.columns_.size();
+}
+inline int Related::columns_size() const {
+  return _internal_columns_size();
+}
+inline void Related::clear_columns() {
+  _impl_.columns_.Clear();
+}
+inline std::string* Related::add_columns() {
+  std::string* _s = _internal_add_columns();
+  // @@protoc_insertion_point(field_add_mutable:opsdb.v1.Related.columns)
+  return _s;
+}
+inline const std::string& Related::_internal_columns(int index) const {
+  return _impl_.columns_.Get(index);
+}
+inline const std::string& Related::columns(int index) const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Related.columns)
+  return _internal_columns(index);
+}
+inline std::string* Related::mutable_columns(int index) {
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.Related.columns)
+  return _impl_.columns_.Mutable(index);
+}
+inline void Related::set_columns(int index, const std::string& value) {
+  _impl_.columns_.Mutable(index)->assign(value);
+  // @@protoc_insertion_point(field_set:opsdb.v1.Related.columns)
+}
+inline void Related::set_columns(int index, std::string&& value) {
+  _impl_.columns_.Mutable(index)->assign(std::move(value));
+  // @@protoc_insertion_point(field_set:opsdb.v1.Related.columns)
+}
+inline void Related::set_columns(int index, const char* value) {
+  GOOGLE_DCHECK(value != nullptr);
+  _impl_.columns_.Mutable(index)->assign(value);
+  // @@protoc_insertion_point(field_set_char:opsdb.v1.Related.columns)
+}
+inline void Related::set_columns(int index, const char* value, size_t size) {
+  _impl_.columns_.Mutable(index)->assign(
+    reinterpret_cast<const char*>(value), size);
+  // @@protoc_insertion_point(field_set_pointer:opsdb.v1.Related.columns)
+}
+inline std::string* Related::_internal_add_columns() {
+  return _impl_.columns_.Add();
+}
+inline void Related::add_columns(const std::string& value) {
+  _impl_.columns_.Add()->assign(value);
+  // @@protoc_insertion_point(field_add:opsdb.v1.Related.columns)
+}
+inline void Related::add_columns(std::string&& value) {
+  _impl_.columns_.Add(std::move(value));
+  // @@protoc_insertion_point(field_add:opsdb.v1.Related.columns)
+}
+inline void Related::add_columns(const char* value) {
+  GOOGLE_DCHECK(value != nullptr);
+  _impl_.columns_.Add()->assign(value);
+  // @@protoc_insertion_point(field_add_char:opsdb.v1.Related.columns)
+}
+inline void Related::add_columns(const char* value, size_t size) {
+  _impl_.columns_.Add()->assign(reinterpret_cast<const char*>(value), size);
+  // @@protoc_insertion_point(field_add_pointer:opsdb.v1.Related.columns)
+}
+inline const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string>&
+Related::columns() const {
+  // @@protoc_insertion_point(field_list:opsdb.v1.Related.columns)
+  return _impl_.columns_;
+}
+inline ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string>*
+Related::mutable_columns() {
+  // @@protoc_insertion_point(field_mutable_list:opsdb.v1.Related.columns)
+  return &_impl_.columns_;
+}
+
+// .opsdb.v1.Condition where = 4 [json_name = "where"];
+inline bool Related::_internal_has_where() const {
+  return this != internal_default_instance() && _impl_.where_ != nullptr;
+}
+inline bool Related::has_where() const {
+  return _internal_has_where();
+}
+inline void Related::clear_where() {
+  if (GetArenaForAllocation() == nullptr && _impl_.where_ != nullptr) {
+    delete _impl_.where_;
+  }
+  _impl_.where_ = nullptr;
+}
+inline const ::opsdb::v1::Condition& Related::_internal_where() const {
+  const ::opsdb::v1::Condition* p = _impl_.where_;
+  return p != nullptr ? *p : reinterpret_cast<const ::opsdb::v1::Condition&>(
+      ::opsdb::v1::_Condition_default_instance_);
+}
+inline const ::opsdb::v1::Condition& Related::where() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Related.where)
+  return _internal_where();
+}
+inline void Related::unsafe_arena_set_allocated_where(
+    ::opsdb::v1::Condition* where) {
+  if (GetArenaForAllocation() == nullptr) {
+    delete reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.where_);
+  }
+  _impl_.where_ = where;
+  if (where) {
+    
+  } else {
+    
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:opsdb.v1.Related.where)
+}
+inline ::opsdb::v1::Condition* Related::release_where() {
+  
+  ::opsdb::v1::Condition* temp = _impl_.where_;
+  _impl_.where_ = nullptr;
+#ifdef PROTOBUF_FORCE_COPY_IN_RELEASE
+  auto* old =  reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(temp);
+  temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  if (GetArenaForAllocation() == nullptr) { delete old; }
+#else  // PROTOBUF_FORCE_COPY_IN_RELEASE
+  if (GetArenaForAllocation() != nullptr) {
+    temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  }
+#endif  // !PROTOBUF_FORCE_COPY_IN_RELEASE
+  return temp;
+}
+inline ::opsdb::v1::Condition* Related::unsafe_arena_release_where() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.Related.where)
+  
+  ::opsdb::v1::Condition* temp = _impl_.where_;
+  _impl_.where_ = nullptr;
+  return temp;
+}
+inline ::opsdb::v1::Condition* Related::_internal_mutable_where() {
+  
+  if (_impl_.where_ == nullptr) {
+    auto* p = CreateMaybeMessage<::opsdb::v1::Condition>(GetArenaForAllocation());
+    _impl_.where_ = p;
+  }
+  return _impl_.where_;
+}
+inline ::opsdb::v1::Condition* Related::mutable_where() {
+  ::opsdb::v1::Condition* _msg = _internal_mutable_where();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.Related.where)
+  return _msg;
+}
+inline void Related::set_allocated_where(::opsdb::v1::Condition* where) {
+  ::PROTOBUF_NAMESPACE_ID::Arena* message_arena = GetArenaForAllocation();
+  if (message_arena == nullptr) {
+    delete _impl_.where_;
+  }
+  if (where) {
+    ::PROTOBUF_NAMESPACE_ID::Arena* submessage_arena =
+        ::PROTOBUF_NAMESPACE_ID::Arena::InternalGetOwningArena(where);
+    if (message_arena != submessage_arena) {
+      where = ::PROTOBUF_NAMESPACE_ID::internal::GetOwnedMessage(
+          message_arena, where, submessage_arena);
+    }
+    
+  } else {
+    
+  }
+  _impl_.where_ = where;
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.Related.where)
+}
+
+// repeated .opsdb.v1.OrderTerm order_by = 5 [json_name = "orderBy"];
+inline int Related::_internal_order_by_size() const {
+  return _impl_.order_by_.size();
+}
+inline int Related::order_by_size() const {
+  return _internal_order_by_size();
+}
+inline void Related::clear_order_by() {
+  _impl_.order_by_.Clear();
+}
+inline ::opsdb::v1::OrderTerm* Related::mutable_order_by(int index) {
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.Related.order_by)
+  return _impl_.order_by_.Mutable(index);
+}
+inline ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::OrderTerm >*
+Related::mutable_order_by() {
+  // @@protoc_insertion_point(field_mutable_list:opsdb.v1.Related.order_by)
+  return &_impl_.order_by_;
+}
+inline const ::opsdb::v1::OrderTerm& Related::_internal_order_by(int index) const {
+  return _impl_.order_by_.Get(index);
+}
+inline const ::opsdb::v1::OrderTerm& Related::order_by(int index) const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Related.order_by)
+  return _internal_order_by(index);
+}
+inline ::opsdb::v1::OrderTerm* Related::_internal_add_order_by() {
+  return _impl_.order_by_.Add();
+}
+inline ::opsdb::v1::OrderTerm* Related::add_order_by() {
+  ::opsdb::v1::OrderTerm* _add = _internal_add_order_by();
+  // @@protoc_insertion_point(field_add:opsdb.v1.Related.order_by)
+  return _add;
+}
+inline const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::OrderTerm >&
+Related::order_by() const {
+  // @@protoc_insertion_point(field_list:opsdb.v1.Related.order_by)
+  return _impl_.order_by_;
+}
+
+// optional uint64 limit = 6 [json_name = "limit"];
+inline bool Related::_internal_has_limit() const {
+  bool value = (_impl_._has_bits_[0] & 0x00000001u) != 0;
+  return value;
+}
+inline bool Related::has_limit() const {
+  return _internal_has_limit();
+}
+inline void Related::clear_limit() {
+  _impl_.limit_ = uint64_t{0u};
+  _impl_._has_bits_[0] &= ~0x00000001u;
+}
+inline uint64_t Related::_internal_limit() const {
+  return _impl_.limit_;
+}
+inline uint64_t Related::limit() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Related.limit)
+  return _internal_limit();
+}
+inline void Related::_internal_set_limit(uint64_t value) {
+  _impl_._has_bits_[0] |= 0x00000001u;
+  _impl_.limit_ = value;
+}
+inline void Related::set_limit(uint64_t value) {
+  _internal_set_limit(value);
+  // @@protoc_insertion_point(field_set:opsdb.v1.Related.limit)
 }
 
 // -------------------------------------------------------------------
@@ -3919,6 +6091,383 @@ inline void QueryRequest::set_batch_size(uint32_t value) {
   // @@protoc_insertion_point(field_set:opsdb.v1.QueryRequest.batch_size)
 }
 
+// bytes resume_after = 9 [json_name = "resumeAfter"];
+inline void QueryRequest::clear_resume_after() {
+  _impl_.resume_after_.ClearToEmpty();
+}
+inline const std::string& QueryRequest::resume_after() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.QueryRequest.resume_after)
+  return _internal_resume_after();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void QueryRequest::set_resume_after(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.resume_after_.SetBytes(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:opsdb.v1.QueryRequest.resume_after)
+}
+inline std::string* QueryRequest::mutable_resume_after() {
+  std::string* _s = _internal_mutable_resume_after();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.QueryRequest.resume_after)
+  return _s;
+}
+inline const std::string& QueryRequest::_internal_resume_after() const {
+  return _impl_.resume_after_.Get();
+}
+inline void QueryRequest::_internal_set_resume_after(const std::string& value) {
+  
+  _impl_.resume_after_.Set(value, GetArenaForAllocation());
+}
+inline std::string* QueryRequest::_internal_mutable_resume_after() {
+  
+  return _impl_.resume_after_.Mutable(GetArenaForAllocation());
+}
+inline std::string* QueryRequest::release_resume_after() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.QueryRequest.resume_after)
+  return _impl_.resume_after_.Release();
+}
+inline void QueryRequest::set_allocated_resume_after(std::string* resume_after) {
+  if (resume_after != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.resume_after_.SetAllocated(resume_after, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.resume_after_.IsDefault()) {
+    _impl_.resume_after_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.QueryRequest.resume_after)
+}
+
+// repeated .opsdb.v1.Aggregate aggregates = 10 [json_name = "aggregates"];
+inline int QueryRequest::_internal_aggregates_size() const {
+  return _impl_.aggregates_.size();
+}
+inline int QueryRequest::aggregates_size() const {
+  return _internal_aggregates_size();
+}
+inline void QueryRequest::clear_aggregates() {
+  _impl_.aggregates_.Clear();
+}
+inline ::opsdb::v1::Aggregate* QueryRequest::mutable_aggregates(int index) {
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.QueryRequest.aggregates)
+  return _impl_.aggregates_.Mutable(index);
+}
+inline ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Aggregate >*
+QueryRequest::mutable_aggregates() {
+  // @@protoc_insertion_point(field_mutable_list:opsdb.v1.QueryRequest.aggregates)
+  return &_impl_.aggregates_;
+}
+inline const ::opsdb::v1::Aggregate& QueryRequest::_internal_aggregates(int index) const {
+  return _impl_.aggregates_.Get(index);
+}
+inline const ::opsdb::v1::Aggregate& QueryRequest::aggregates(int index) const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.QueryRequest.aggregates)
+  return _internal_aggregates(index);
+}
+inline ::opsdb::v1::Aggregate* QueryRequest::_internal_add_aggregates() {
+  return _impl_.aggregates_.Add();
+}
+inline ::opsdb::v1::Aggregate* QueryRequest::add_aggregates() {
+  ::opsdb::v1::Aggregate* _add = _internal_add_aggregates();
+  // @@protoc_insertion_point(field_add:opsdb.v1.QueryRequest.aggregates)
+  return _add;
+}
+inline const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Aggregate >&
+QueryRequest::aggregates() const {
+  // @@protoc_insertion_point(field_list:opsdb.v1.QueryRequest.aggregates)
+  return _impl_.aggregates_;
+}
+
+// repeated string group_by = 11 [json_name = "groupBy"];
+inline int QueryRequest::_internal_group_by_size() const {
+  return _impl_.group_by_.size();
+}
+inline int QueryRequest::group_by_size() const {
+  return _internal_group_by_size();
+}
+inline void QueryRequest::clear_group_by() {
+  _impl_.group_by_.Clear();
+}
+inline std::string* QueryRequest::add_group_by() {
+  std::string* _s = _internal_add_group_by();
+  // @@protoc_insertion_point(field_add_mutable:opsdb.v1.QueryRequest.group_by)
+  return _s;
+}
+inline const std::string& QueryRequest::_internal_group_by(int index) const {
+  return _impl_.group_by_.Get(index);
+}
+inline const std::string& QueryRequest::group_by(int index) const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.QueryRequest.group_by)
+  return _internal_group_by(index);
+}
+inline std::string* QueryRequest::mutable_group_by(int index) {
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.QueryRequest.group_by)
+  return _impl_.group_by_.Mutable(index);
+}
+inline void QueryRequest::set_group_by(int index, const std::string& value) {
+  _impl_.group_by_.Mutable(index)->assign(value);
+  // @@protoc_insertion_point(field_set:opsdb.v1.QueryRequest.group_by)
+}
+inline void QueryRequest::set_group_by(int index, std::string&& value) {
+  _impl_.group_by_.Mutable(index)->assign(std::move(value));
+  // @@protoc_insertion_point(field_set:opsdb.v1.QueryRequest.group_by)
+}
+inline void QueryRequest::set_group_by(int index, const char* value) {
+  GOOGLE_DCHECK(value != nullptr);
+  _impl_.group_by_.Mutable(index)->assign(value);
+  // @@protoc_insertion_point(field_set_char:opsdb.v1.QueryRequest.group_by)
+}
+inline void QueryRequest::set_group_by(int index, const char* value, size_t size) {
+  _impl_.group_by_.Mutable(index)->assign(
+    reinterpret_cast<const char*>(value), size);
+  // @@protoc_insertion_point(field_set_pointer:opsdb.v1.QueryRequest.group_by)
+}
+inline std::string* QueryRequest::_internal_add_group_by() {
+  return _impl_.group_by_.Add();
+}
+inline void QueryRequest::add_group_by(const std::string& value) {
+  _impl_.group_by_.Add()->assign(value);
+  // @@protoc_insertion_point(field_add:opsdb.v1.QueryRequest.group_by)
+}
+inline void QueryRequest::add_group_by(std::string&& value) {
+  _impl_.group_by_.Add(std::move(value));
+  // @@protoc_insertion_point(field_add:opsdb.v1.QueryRequest.group_by)
+}
+inline void QueryRequest::add_group_by(const char* value) {
+  GOOGLE_DCHECK(value != nullptr);
+  _impl_.group_by_.Add()->assign(value);
+  // @@protoc_insertion_point(field_add_char:opsdb.v1.QueryRequest.group_by)
+}
+inline void QueryRequest::add_group_by(const char* value, size_t size) {
+  _impl_.group_by_.Add()->assign(reinterpret_cast<const char*>(value), size);
+  // @@protoc_insertion_point(field_add_pointer:opsdb.v1.QueryRequest.group_by)
+}
+inline const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string>&
+QueryRequest::group_by() const {
+  // @@protoc_insertion_point(field_list:opsdb.v1.QueryRequest.group_by)
+  return _impl_.group_by_;
+}
+inline ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField<std::string>*
+QueryRequest::mutable_group_by() {
+  // @@protoc_insertion_point(field_mutable_list:opsdb.v1.QueryRequest.group_by)
+  return &_impl_.group_by_;
+}
+
+// repeated .opsdb.v1.Related related = 12 [json_name = "related"];
+inline int QueryRequest::_internal_related_size() const {
+  return _impl_.related_.size();
+}
+inline int QueryRequest::related_size() const {
+  return _internal_related_size();
+}
+inline void QueryRequest::clear_related() {
+  _impl_.related_.Clear();
+}
+inline ::opsdb::v1::Related* QueryRequest::mutable_related(int index) {
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.QueryRequest.related)
+  return _impl_.related_.Mutable(index);
+}
+inline ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Related >*
+QueryRequest::mutable_related() {
+  // @@protoc_insertion_point(field_mutable_list:opsdb.v1.QueryRequest.related)
+  return &_impl_.related_;
+}
+inline const ::opsdb::v1::Related& QueryRequest::_internal_related(int index) const {
+  return _impl_.related_.Get(index);
+}
+inline const ::opsdb::v1::Related& QueryRequest::related(int index) const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.QueryRequest.related)
+  return _internal_related(index);
+}
+inline ::opsdb::v1::Related* QueryRequest::_internal_add_related() {
+  return _impl_.related_.Add();
+}
+inline ::opsdb::v1::Related* QueryRequest::add_related() {
+  ::opsdb::v1::Related* _add = _internal_add_related();
+  // @@protoc_insertion_point(field_add:opsdb.v1.QueryRequest.related)
+  return _add;
+}
+inline const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Related >&
+QueryRequest::related() const {
+  // @@protoc_insertion_point(field_list:opsdb.v1.QueryRequest.related)
+  return _impl_.related_;
+}
+
+// string sql = 13 [json_name = "sql"];
+inline void QueryRequest::clear_sql() {
+  _impl_.sql_.ClearToEmpty();
+}
+inline const std::string& QueryRequest::sql() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.QueryRequest.sql)
+  return _internal_sql();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void QueryRequest::set_sql(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.sql_.Set(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:opsdb.v1.QueryRequest.sql)
+}
+inline std::string* QueryRequest::mutable_sql() {
+  std::string* _s = _internal_mutable_sql();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.QueryRequest.sql)
+  return _s;
+}
+inline const std::string& QueryRequest::_internal_sql() const {
+  return _impl_.sql_.Get();
+}
+inline void QueryRequest::_internal_set_sql(const std::string& value) {
+  
+  _impl_.sql_.Set(value, GetArenaForAllocation());
+}
+inline std::string* QueryRequest::_internal_mutable_sql() {
+  
+  return _impl_.sql_.Mutable(GetArenaForAllocation());
+}
+inline std::string* QueryRequest::release_sql() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.QueryRequest.sql)
+  return _impl_.sql_.Release();
+}
+inline void QueryRequest::set_allocated_sql(std::string* sql) {
+  if (sql != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.sql_.SetAllocated(sql, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.sql_.IsDefault()) {
+    _impl_.sql_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.QueryRequest.sql)
+}
+
+// repeated .opsdb.v1.Value parameters = 14 [json_name = "parameters"];
+inline int QueryRequest::_internal_parameters_size() const {
+  return _impl_.parameters_.size();
+}
+inline int QueryRequest::parameters_size() const {
+  return _internal_parameters_size();
+}
+inline ::opsdb::v1::Value* QueryRequest::mutable_parameters(int index) {
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.QueryRequest.parameters)
+  return _impl_.parameters_.Mutable(index);
+}
+inline ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Value >*
+QueryRequest::mutable_parameters() {
+  // @@protoc_insertion_point(field_mutable_list:opsdb.v1.QueryRequest.parameters)
+  return &_impl_.parameters_;
+}
+inline const ::opsdb::v1::Value& QueryRequest::_internal_parameters(int index) const {
+  return _impl_.parameters_.Get(index);
+}
+inline const ::opsdb::v1::Value& QueryRequest::parameters(int index) const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.QueryRequest.parameters)
+  return _internal_parameters(index);
+}
+inline ::opsdb::v1::Value* QueryRequest::_internal_add_parameters() {
+  return _impl_.parameters_.Add();
+}
+inline ::opsdb::v1::Value* QueryRequest::add_parameters() {
+  ::opsdb::v1::Value* _add = _internal_add_parameters();
+  // @@protoc_insertion_point(field_add:opsdb.v1.QueryRequest.parameters)
+  return _add;
+}
+inline const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Value >&
+QueryRequest::parameters() const {
+  // @@protoc_insertion_point(field_list:opsdb.v1.QueryRequest.parameters)
+  return _impl_.parameters_;
+}
+
+// .google.protobuf.Duration max_age = 15 [json_name = "maxAge"];
+inline bool QueryRequest::_internal_has_max_age() const {
+  return this != internal_default_instance() && _impl_.max_age_ != nullptr;
+}
+inline bool QueryRequest::has_max_age() const {
+  return _internal_has_max_age();
+}
+inline const ::PROTOBUF_NAMESPACE_ID::Duration& QueryRequest::_internal_max_age() const {
+  const ::PROTOBUF_NAMESPACE_ID::Duration* p = _impl_.max_age_;
+  return p != nullptr ? *p : reinterpret_cast<const ::PROTOBUF_NAMESPACE_ID::Duration&>(
+      ::PROTOBUF_NAMESPACE_ID::_Duration_default_instance_);
+}
+inline const ::PROTOBUF_NAMESPACE_ID::Duration& QueryRequest::max_age() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.QueryRequest.max_age)
+  return _internal_max_age();
+}
+inline void QueryRequest::unsafe_arena_set_allocated_max_age(
+    ::PROTOBUF_NAMESPACE_ID::Duration* max_age) {
+  if (GetArenaForAllocation() == nullptr) {
+    delete reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.max_age_);
+  }
+  _impl_.max_age_ = max_age;
+  if (max_age) {
+    
+  } else {
+    
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:opsdb.v1.QueryRequest.max_age)
+}
+inline ::PROTOBUF_NAMESPACE_ID::Duration* QueryRequest::release_max_age() {
+  
+  ::PROTOBUF_NAMESPACE_ID::Duration* temp = _impl_.max_age_;
+  _impl_.max_age_ = nullptr;
+#ifdef PROTOBUF_FORCE_COPY_IN_RELEASE
+  auto* old =  reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(temp);
+  temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  if (GetArenaForAllocation() == nullptr) { delete old; }
+#else  // PROTOBUF_FORCE_COPY_IN_RELEASE
+  if (GetArenaForAllocation() != nullptr) {
+    temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  }
+#endif  // !PROTOBUF_FORCE_COPY_IN_RELEASE
+  return temp;
+}
+inline ::PROTOBUF_NAMESPACE_ID::Duration* QueryRequest::unsafe_arena_release_max_age() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.QueryRequest.max_age)
+  
+  ::PROTOBUF_NAMESPACE_ID::Duration* temp = _impl_.max_age_;
+  _impl_.max_age_ = nullptr;
+  return temp;
+}
+inline ::PROTOBUF_NAMESPACE_ID::Duration* QueryRequest::_internal_mutable_max_age() {
+  
+  if (_impl_.max_age_ == nullptr) {
+    auto* p = CreateMaybeMessage<::PROTOBUF_NAMESPACE_ID::Duration>(GetArenaForAllocation());
+    _impl_.max_age_ = p;
+  }
+  return _impl_.max_age_;
+}
+inline ::PROTOBUF_NAMESPACE_ID::Duration* QueryRequest::mutable_max_age() {
+  ::PROTOBUF_NAMESPACE_ID::Duration* _msg = _internal_mutable_max_age();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.QueryRequest.max_age)
+  return _msg;
+}
+inline void QueryRequest::set_allocated_max_age(::PROTOBUF_NAMESPACE_ID::Duration* max_age) {
+  ::PROTOBUF_NAMESPACE_ID::Arena* message_arena = GetArenaForAllocation();
+  if (message_arena == nullptr) {
+    delete reinterpret_cast< ::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.max_age_);
+  }
+  if (max_age) {
+    ::PROTOBUF_NAMESPACE_ID::Arena* submessage_arena =
+        ::PROTOBUF_NAMESPACE_ID::Arena::InternalGetOwningArena(
+                reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(max_age));
+    if (message_arena != submessage_arena) {
+      max_age = ::PROTOBUF_NAMESPACE_ID::internal::GetOwnedMessage(
+          message_arena, max_age, submessage_arena);
+    }
+    
+  } else {
+    
+  }
+  _impl_.max_age_ = max_age;
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.QueryRequest.max_age)
+}
+
 // -------------------------------------------------------------------
 
 // Column
@@ -4062,6 +6611,184 @@ inline const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Value >&
 Row::values() const {
   // @@protoc_insertion_point(field_list:opsdb.v1.Row.values)
   return _impl_.values_;
+}
+
+// repeated .opsdb.v1.RelatedRows related = 2 [json_name = "related"];
+inline int Row::_internal_related_size() const {
+  return _impl_.related_.size();
+}
+inline int Row::related_size() const {
+  return _internal_related_size();
+}
+inline void Row::clear_related() {
+  _impl_.related_.Clear();
+}
+inline ::opsdb::v1::RelatedRows* Row::mutable_related(int index) {
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.Row.related)
+  return _impl_.related_.Mutable(index);
+}
+inline ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::RelatedRows >*
+Row::mutable_related() {
+  // @@protoc_insertion_point(field_mutable_list:opsdb.v1.Row.related)
+  return &_impl_.related_;
+}
+inline const ::opsdb::v1::RelatedRows& Row::_internal_related(int index) const {
+  return _impl_.related_.Get(index);
+}
+inline const ::opsdb::v1::RelatedRows& Row::related(int index) const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.Row.related)
+  return _internal_related(index);
+}
+inline ::opsdb::v1::RelatedRows* Row::_internal_add_related() {
+  return _impl_.related_.Add();
+}
+inline ::opsdb::v1::RelatedRows* Row::add_related() {
+  ::opsdb::v1::RelatedRows* _add = _internal_add_related();
+  // @@protoc_insertion_point(field_add:opsdb.v1.Row.related)
+  return _add;
+}
+inline const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::RelatedRows >&
+Row::related() const {
+  // @@protoc_insertion_point(field_list:opsdb.v1.Row.related)
+  return _impl_.related_;
+}
+
+// -------------------------------------------------------------------
+
+// RelatedRows
+
+// repeated .opsdb.v1.Row rows = 1 [json_name = "rows"];
+inline int RelatedRows::_internal_rows_size() const {
+  return _impl_.rows_.size();
+}
+inline int RelatedRows::rows_size() const {
+  return _internal_rows_size();
+}
+inline void RelatedRows::clear_rows() {
+  _impl_.rows_.Clear();
+}
+inline ::opsdb::v1::Row* RelatedRows::mutable_rows(int index) {
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.RelatedRows.rows)
+  return _impl_.rows_.Mutable(index);
+}
+inline ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Row >*
+RelatedRows::mutable_rows() {
+  // @@protoc_insertion_point(field_mutable_list:opsdb.v1.RelatedRows.rows)
+  return &_impl_.rows_;
+}
+inline const ::opsdb::v1::Row& RelatedRows::_internal_rows(int index) const {
+  return _impl_.rows_.Get(index);
+}
+inline const ::opsdb::v1::Row& RelatedRows::rows(int index) const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.RelatedRows.rows)
+  return _internal_rows(index);
+}
+inline ::opsdb::v1::Row* RelatedRows::_internal_add_rows() {
+  return _impl_.rows_.Add();
+}
+inline ::opsdb::v1::Row* RelatedRows::add_rows() {
+  ::opsdb::v1::Row* _add = _internal_add_rows();
+  // @@protoc_insertion_point(field_add:opsdb.v1.RelatedRows.rows)
+  return _add;
+}
+inline const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Row >&
+RelatedRows::rows() const {
+  // @@protoc_insertion_point(field_list:opsdb.v1.RelatedRows.rows)
+  return _impl_.rows_;
+}
+
+// -------------------------------------------------------------------
+
+// RelatedHeader
+
+// string table = 1 [json_name = "table"];
+inline void RelatedHeader::clear_table() {
+  _impl_.table_.ClearToEmpty();
+}
+inline const std::string& RelatedHeader::table() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.RelatedHeader.table)
+  return _internal_table();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void RelatedHeader::set_table(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.table_.Set(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:opsdb.v1.RelatedHeader.table)
+}
+inline std::string* RelatedHeader::mutable_table() {
+  std::string* _s = _internal_mutable_table();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.RelatedHeader.table)
+  return _s;
+}
+inline const std::string& RelatedHeader::_internal_table() const {
+  return _impl_.table_.Get();
+}
+inline void RelatedHeader::_internal_set_table(const std::string& value) {
+  
+  _impl_.table_.Set(value, GetArenaForAllocation());
+}
+inline std::string* RelatedHeader::_internal_mutable_table() {
+  
+  return _impl_.table_.Mutable(GetArenaForAllocation());
+}
+inline std::string* RelatedHeader::release_table() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.RelatedHeader.table)
+  return _impl_.table_.Release();
+}
+inline void RelatedHeader::set_allocated_table(std::string* table) {
+  if (table != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.table_.SetAllocated(table, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.table_.IsDefault()) {
+    _impl_.table_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.RelatedHeader.table)
+}
+
+// repeated .opsdb.v1.Column columns = 2 [json_name = "columns"];
+inline int RelatedHeader::_internal_columns_size() const {
+  return _impl_.columns_.size();
+}
+inline int RelatedHeader::columns_size() const {
+  return _internal_columns_size();
+}
+inline void RelatedHeader::clear_columns() {
+  _impl_.columns_.Clear();
+}
+inline ::opsdb::v1::Column* RelatedHeader::mutable_columns(int index) {
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.RelatedHeader.columns)
+  return _impl_.columns_.Mutable(index);
+}
+inline ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Column >*
+RelatedHeader::mutable_columns() {
+  // @@protoc_insertion_point(field_mutable_list:opsdb.v1.RelatedHeader.columns)
+  return &_impl_.columns_;
+}
+inline const ::opsdb::v1::Column& RelatedHeader::_internal_columns(int index) const {
+  return _impl_.columns_.Get(index);
+}
+inline const ::opsdb::v1::Column& RelatedHeader::columns(int index) const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.RelatedHeader.columns)
+  return _internal_columns(index);
+}
+inline ::opsdb::v1::Column* RelatedHeader::_internal_add_columns() {
+  return _impl_.columns_.Add();
+}
+inline ::opsdb::v1::Column* RelatedHeader::add_columns() {
+  ::opsdb::v1::Column* _add = _internal_add_columns();
+  // @@protoc_insertion_point(field_add:opsdb.v1.RelatedHeader.columns)
+  return _add;
+}
+inline const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Column >&
+RelatedHeader::columns() const {
+  // @@protoc_insertion_point(field_list:opsdb.v1.RelatedHeader.columns)
+  return _impl_.columns_;
 }
 
 // -------------------------------------------------------------------
@@ -4373,6 +7100,131 @@ inline void QueryHeader::set_buffer_unreachable(bool value) {
   // @@protoc_insertion_point(field_set:opsdb.v1.QueryHeader.buffer_unreachable)
 }
 
+// repeated .opsdb.v1.RelatedHeader related = 9 [json_name = "related"];
+inline int QueryHeader::_internal_related_size() const {
+  return _impl_.related_.size();
+}
+inline int QueryHeader::related_size() const {
+  return _internal_related_size();
+}
+inline void QueryHeader::clear_related() {
+  _impl_.related_.Clear();
+}
+inline ::opsdb::v1::RelatedHeader* QueryHeader::mutable_related(int index) {
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.QueryHeader.related)
+  return _impl_.related_.Mutable(index);
+}
+inline ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::RelatedHeader >*
+QueryHeader::mutable_related() {
+  // @@protoc_insertion_point(field_mutable_list:opsdb.v1.QueryHeader.related)
+  return &_impl_.related_;
+}
+inline const ::opsdb::v1::RelatedHeader& QueryHeader::_internal_related(int index) const {
+  return _impl_.related_.Get(index);
+}
+inline const ::opsdb::v1::RelatedHeader& QueryHeader::related(int index) const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.QueryHeader.related)
+  return _internal_related(index);
+}
+inline ::opsdb::v1::RelatedHeader* QueryHeader::_internal_add_related() {
+  return _impl_.related_.Add();
+}
+inline ::opsdb::v1::RelatedHeader* QueryHeader::add_related() {
+  ::opsdb::v1::RelatedHeader* _add = _internal_add_related();
+  // @@protoc_insertion_point(field_add:opsdb.v1.QueryHeader.related)
+  return _add;
+}
+inline const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::RelatedHeader >&
+QueryHeader::related() const {
+  // @@protoc_insertion_point(field_list:opsdb.v1.QueryHeader.related)
+  return _impl_.related_;
+}
+
+// .google.protobuf.Duration age = 10 [json_name = "age"];
+inline bool QueryHeader::_internal_has_age() const {
+  return this != internal_default_instance() && _impl_.age_ != nullptr;
+}
+inline bool QueryHeader::has_age() const {
+  return _internal_has_age();
+}
+inline const ::PROTOBUF_NAMESPACE_ID::Duration& QueryHeader::_internal_age() const {
+  const ::PROTOBUF_NAMESPACE_ID::Duration* p = _impl_.age_;
+  return p != nullptr ? *p : reinterpret_cast<const ::PROTOBUF_NAMESPACE_ID::Duration&>(
+      ::PROTOBUF_NAMESPACE_ID::_Duration_default_instance_);
+}
+inline const ::PROTOBUF_NAMESPACE_ID::Duration& QueryHeader::age() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.QueryHeader.age)
+  return _internal_age();
+}
+inline void QueryHeader::unsafe_arena_set_allocated_age(
+    ::PROTOBUF_NAMESPACE_ID::Duration* age) {
+  if (GetArenaForAllocation() == nullptr) {
+    delete reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.age_);
+  }
+  _impl_.age_ = age;
+  if (age) {
+    
+  } else {
+    
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:opsdb.v1.QueryHeader.age)
+}
+inline ::PROTOBUF_NAMESPACE_ID::Duration* QueryHeader::release_age() {
+  
+  ::PROTOBUF_NAMESPACE_ID::Duration* temp = _impl_.age_;
+  _impl_.age_ = nullptr;
+#ifdef PROTOBUF_FORCE_COPY_IN_RELEASE
+  auto* old =  reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(temp);
+  temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  if (GetArenaForAllocation() == nullptr) { delete old; }
+#else  // PROTOBUF_FORCE_COPY_IN_RELEASE
+  if (GetArenaForAllocation() != nullptr) {
+    temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  }
+#endif  // !PROTOBUF_FORCE_COPY_IN_RELEASE
+  return temp;
+}
+inline ::PROTOBUF_NAMESPACE_ID::Duration* QueryHeader::unsafe_arena_release_age() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.QueryHeader.age)
+  
+  ::PROTOBUF_NAMESPACE_ID::Duration* temp = _impl_.age_;
+  _impl_.age_ = nullptr;
+  return temp;
+}
+inline ::PROTOBUF_NAMESPACE_ID::Duration* QueryHeader::_internal_mutable_age() {
+  
+  if (_impl_.age_ == nullptr) {
+    auto* p = CreateMaybeMessage<::PROTOBUF_NAMESPACE_ID::Duration>(GetArenaForAllocation());
+    _impl_.age_ = p;
+  }
+  return _impl_.age_;
+}
+inline ::PROTOBUF_NAMESPACE_ID::Duration* QueryHeader::mutable_age() {
+  ::PROTOBUF_NAMESPACE_ID::Duration* _msg = _internal_mutable_age();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.QueryHeader.age)
+  return _msg;
+}
+inline void QueryHeader::set_allocated_age(::PROTOBUF_NAMESPACE_ID::Duration* age) {
+  ::PROTOBUF_NAMESPACE_ID::Arena* message_arena = GetArenaForAllocation();
+  if (message_arena == nullptr) {
+    delete reinterpret_cast< ::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.age_);
+  }
+  if (age) {
+    ::PROTOBUF_NAMESPACE_ID::Arena* submessage_arena =
+        ::PROTOBUF_NAMESPACE_ID::Arena::InternalGetOwningArena(
+                reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(age));
+    if (message_arena != submessage_arena) {
+      age = ::PROTOBUF_NAMESPACE_ID::internal::GetOwnedMessage(
+          message_arena, age, submessage_arena);
+    }
+    
+  } else {
+    
+  }
+  _impl_.age_ = age;
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.QueryHeader.age)
+}
+
 // -------------------------------------------------------------------
 
 // RowBatch
@@ -4415,6 +7267,56 @@ inline const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::opsdb::v1::Row >&
 RowBatch::rows() const {
   // @@protoc_insertion_point(field_list:opsdb.v1.RowBatch.rows)
   return _impl_.rows_;
+}
+
+// bytes resume_point = 2 [json_name = "resumePoint"];
+inline void RowBatch::clear_resume_point() {
+  _impl_.resume_point_.ClearToEmpty();
+}
+inline const std::string& RowBatch::resume_point() const {
+  // @@protoc_insertion_point(field_get:opsdb.v1.RowBatch.resume_point)
+  return _internal_resume_point();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void RowBatch::set_resume_point(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.resume_point_.SetBytes(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:opsdb.v1.RowBatch.resume_point)
+}
+inline std::string* RowBatch::mutable_resume_point() {
+  std::string* _s = _internal_mutable_resume_point();
+  // @@protoc_insertion_point(field_mutable:opsdb.v1.RowBatch.resume_point)
+  return _s;
+}
+inline const std::string& RowBatch::_internal_resume_point() const {
+  return _impl_.resume_point_.Get();
+}
+inline void RowBatch::_internal_set_resume_point(const std::string& value) {
+  
+  _impl_.resume_point_.Set(value, GetArenaForAllocation());
+}
+inline std::string* RowBatch::_internal_mutable_resume_point() {
+  
+  return _impl_.resume_point_.Mutable(GetArenaForAllocation());
+}
+inline std::string* RowBatch::release_resume_point() {
+  // @@protoc_insertion_point(field_release:opsdb.v1.RowBatch.resume_point)
+  return _impl_.resume_point_.Release();
+}
+inline void RowBatch::set_allocated_resume_point(std::string* resume_point) {
+  if (resume_point != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.resume_point_.SetAllocated(resume_point, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.resume_point_.IsDefault()) {
+    _impl_.resume_point_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:opsdb.v1.RowBatch.resume_point)
 }
 
 // -------------------------------------------------------------------
@@ -4703,6 +7605,16 @@ inline QueryResponse::PartCase QueryResponse::part_case() const {
 
 // -------------------------------------------------------------------
 
+// -------------------------------------------------------------------
+
+// -------------------------------------------------------------------
+
+// -------------------------------------------------------------------
+
+// -------------------------------------------------------------------
+
+// -------------------------------------------------------------------
+
 
 // @@protoc_insertion_point(namespace_scope)
 
@@ -4720,6 +7632,16 @@ template <> struct is_proto_enum< ::opsdb::v1::ComparisonOperator> : ::std::true
 template <>
 inline const EnumDescriptor* GetEnumDescriptor< ::opsdb::v1::ComparisonOperator>() {
   return ::opsdb::v1::ComparisonOperator_descriptor();
+}
+template <> struct is_proto_enum< ::opsdb::v1::NullsOrder> : ::std::true_type {};
+template <>
+inline const EnumDescriptor* GetEnumDescriptor< ::opsdb::v1::NullsOrder>() {
+  return ::opsdb::v1::NullsOrder_descriptor();
+}
+template <> struct is_proto_enum< ::opsdb::v1::AggregateFunction> : ::std::true_type {};
+template <>
+inline const EnumDescriptor* GetEnumDescriptor< ::opsdb::v1::AggregateFunction>() {
+  return ::opsdb::v1::AggregateFunction_descriptor();
 }
 
 PROTOBUF_NAMESPACE_CLOSE

@@ -15,41 +15,55 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from opsdb.v1 import value_pb2 as opsdb_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14opsdb/v1/query.proto\x12\x08opsdb.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x14opsdb/v1/value.proto\"\xa4\x02\n\tCondition\x12\x36\n\ncomparison\x18\x01 \x01(\x0b\x32\x14.opsdb.v1.ComparisonH\x00R\ncomparison\x12\"\n\x02in\x18\x02 \x01(\x0b\x32\x10.opsdb.v1.InListH\x00R\x02in\x12-\n\x07is_null\x18\x03 \x01(\x0b\x32\x12.opsdb.v1.NullTestH\x00R\x06isNull\x12+\n\x03\x61nd\x18\x04 \x01(\x0b\x32\x17.opsdb.v1.ConditionListH\x00R\x03\x61nd\x12)\n\x02or\x18\x05 \x01(\x0b\x32\x17.opsdb.v1.ConditionListH\x00R\x02or\x12\'\n\x03not\x18\x06 \x01(\x0b\x32\x13.opsdb.v1.ConditionH\x00R\x03notB\x0b\n\tcondition\"D\n\rConditionList\x12\x33\n\nconditions\x18\x01 \x03(\x0b\x32\x13.opsdb.v1.ConditionR\nconditions\"\x85\x01\n\nComparison\x12\x16\n\x06\x63olumn\x18\x01 \x01(\tR\x06\x63olumn\x12\x38\n\x08operator\x18\x02 \x01(\x0e\x32\x1c.opsdb.v1.ComparisonOperatorR\x08operator\x12%\n\x05value\x18\x03 \x01(\x0b\x32\x0f.opsdb.v1.ValueR\x05value\"I\n\x06InList\x12\x16\n\x06\x63olumn\x18\x01 \x01(\tR\x06\x63olumn\x12\'\n\x06values\x18\x02 \x03(\x0b\x32\x0f.opsdb.v1.ValueR\x06values\"\"\n\x08NullTest\x12\x16\n\x06\x63olumn\x18\x01 \x01(\tR\x06\x63olumn\"C\n\tOrderTerm\x12\x16\n\x06\x63olumn\x18\x01 \x01(\tR\x06\x63olumn\x12\x1e\n\ndescending\x18\x02 \x01(\x08R\ndescending\"\xac\x02\n\x0cQueryRequest\x12\x14\n\x05table\x18\x01 \x01(\tR\x05table\x12\x18\n\x07\x63olumns\x18\x02 \x03(\tR\x07\x63olumns\x12)\n\x05where\x18\x03 \x01(\x0b\x32\x13.opsdb.v1.ConditionR\x05where\x12.\n\x08order_by\x18\x04 \x03(\x0b\x32\x13.opsdb.v1.OrderTermR\x07orderBy\x12\x19\n\x05limit\x18\x05 \x01(\x04H\x00R\x05limit\x88\x01\x01\x12\x37\n\x0b\x63onsistency\x18\x06 \x01(\x0e\x32\x15.opsdb.v1.ConsistencyR\x0b\x63onsistency\x12\x14\n\x05token\x18\x07 \x01(\x0cR\x05token\x12\x1d\n\nbatch_size\x18\x08 \x01(\rR\tbatchSizeB\x08\n\x06_limit\"0\n\x06\x43olumn\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\".\n\x03Row\x12\'\n\x06values\x18\x01 \x03(\x0b\x32\x0f.opsdb.v1.ValueR\x06values\"\xc8\x02\n\x0bQueryHeader\x12*\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x10.opsdb.v1.ColumnR\x07\x63olumns\x12\x37\n\x0b\x63onsistency\x18\x02 \x01(\x0e\x32\x15.opsdb.v1.ConsistencyR\x0b\x63onsistency\x12\x10\n\x03lsn\x18\x03 \x01(\tR\x03lsn\x12\x1a\n\x08timeline\x18\x04 \x01(\rR\x08timeline\x12%\n\x0epending_writes\x18\x05 \x01(\x04R\rpendingWrites\x12\x14\n\x05token\x18\x06 \x01(\x0cR\x05token\x12:\n\x0breplica_age\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationR\nreplicaAge\x12-\n\x12\x62uffer_unreachable\x18\x08 \x01(\x08R\x11\x62ufferUnreachable\"-\n\x08RowBatch\x12!\n\x04rows\x18\x01 \x03(\x0b\x32\r.opsdb.v1.RowR\x04rows\"+\n\x0cQueryTrailer\x12\x1b\n\trow_count\x18\x01 \x01(\x04R\x08rowCount\"\xa8\x01\n\rQueryResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x15.opsdb.v1.QueryHeaderH\x00R\x06header\x12*\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x12.opsdb.v1.RowBatchH\x00R\x05\x62\x61tch\x12\x32\n\x07trailer\x18\x03 \x01(\x0b\x32\x16.opsdb.v1.QueryTrailerH\x00R\x07trailerB\x06\n\x04part*o\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43ONSISTENCY_MERGED\x10\x01\x12\x15\n\x11\x43ONSISTENCY_LOCAL\x10\x02\x12\x14\n\x10\x43ONSISTENCY_MAIN\x10\x03*\xa9\x02\n\x12\x43omparisonOperator\x12#\n\x1f\x43OMPARISON_OPERATOR_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43OMPARISON_OPERATOR_EQUAL\x10\x01\x12!\n\x1d\x43OMPARISON_OPERATOR_NOT_EQUAL\x10\x02\x12\x1c\n\x18\x43OMPARISON_OPERATOR_LESS\x10\x03\x12%\n!COMPARISON_OPERATOR_LESS_OR_EQUAL\x10\x04\x12\x1f\n\x1b\x43OMPARISON_OPERATOR_GREATER\x10\x05\x12(\n$COMPARISON_OPERATOR_GREATER_OR_EQUAL\x10\x06\x12\x1c\n\x18\x43OMPARISON_OPERATOR_LIKE\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14opsdb/v1/query.proto\x12\x08opsdb.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x14opsdb/v1/value.proto\"\xd3\x02\n\tCondition\x12\x36\n\ncomparison\x18\x01 \x01(\x0b\x32\x14.opsdb.v1.ComparisonH\x00R\ncomparison\x12\"\n\x02in\x18\x02 \x01(\x0b\x32\x10.opsdb.v1.InListH\x00R\x02in\x12-\n\x07is_null\x18\x03 \x01(\x0b\x32\x12.opsdb.v1.NullTestH\x00R\x06isNull\x12+\n\x03\x61nd\x18\x04 \x01(\x0b\x32\x17.opsdb.v1.ConditionListH\x00R\x03\x61nd\x12)\n\x02or\x18\x05 \x01(\x0b\x32\x17.opsdb.v1.ConditionListH\x00R\x02or\x12\'\n\x03not\x18\x06 \x01(\x0b\x32\x13.opsdb.v1.ConditionH\x00R\x03not\x12-\n\x07\x62\x65tween\x18\x07 \x01(\x0b\x32\x11.opsdb.v1.BetweenH\x00R\x07\x62\x65tweenB\x0b\n\tcondition\"D\n\rConditionList\x12\x33\n\nconditions\x18\x01 \x03(\x0b\x32\x13.opsdb.v1.ConditionR\nconditions\"\x99\x01\n\nComparison\x12\x16\n\x06\x63olumn\x18\x01 \x01(\tR\x06\x63olumn\x12\x38\n\x08operator\x18\x02 \x01(\x0e\x32\x1c.opsdb.v1.ComparisonOperatorR\x08operator\x12%\n\x05value\x18\x03 \x01(\x0b\x32\x0f.opsdb.v1.ValueR\x05value\x12\x12\n\x04path\x18\x04 \x03(\tR\x04path\"i\n\x07\x42\x65tween\x12\x16\n\x06\x63olumn\x18\x01 \x01(\tR\x06\x63olumn\x12!\n\x03low\x18\x02 \x01(\x0b\x32\x0f.opsdb.v1.ValueR\x03low\x12#\n\x04high\x18\x03 \x01(\x0b\x32\x0f.opsdb.v1.ValueR\x04high\"I\n\x06InList\x12\x16\n\x06\x63olumn\x18\x01 \x01(\tR\x06\x63olumn\x12\'\n\x06values\x18\x02 \x03(\x0b\x32\x0f.opsdb.v1.ValueR\x06values\"\"\n\x08NullTest\x12\x16\n\x06\x63olumn\x18\x01 \x01(\tR\x06\x63olumn\"o\n\tOrderTerm\x12\x16\n\x06\x63olumn\x18\x01 \x01(\tR\x06\x63olumn\x12\x1e\n\ndescending\x18\x02 \x01(\x08R\ndescending\x12*\n\x05nulls\x18\x03 \x01(\x0e\x32\x14.opsdb.v1.NullsOrderR\x05nulls\"p\n\tAggregate\x12\x37\n\x08\x66unction\x18\x01 \x01(\x0e\x32\x1b.opsdb.v1.AggregateFunctionR\x08\x66unction\x12\x16\n\x06\x63olumn\x18\x02 \x01(\tR\x06\x63olumn\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\"\xda\x01\n\x07Related\x12\x14\n\x05table\x18\x01 \x01(\tR\x05table\x12\x1f\n\x0b\x66oreign_key\x18\x02 \x01(\tR\nforeignKey\x12\x18\n\x07\x63olumns\x18\x03 \x03(\tR\x07\x63olumns\x12)\n\x05where\x18\x04 \x01(\x0b\x32\x13.opsdb.v1.ConditionR\x05where\x12.\n\x08order_by\x18\x05 \x03(\x0b\x32\x13.opsdb.v1.OrderTermR\x07orderBy\x12\x19\n\x05limit\x18\x06 \x01(\x04H\x00R\x05limit\x88\x01\x01\x42\x08\n\x06_limit\"\xc3\x04\n\x0cQueryRequest\x12\x14\n\x05table\x18\x01 \x01(\tR\x05table\x12\x18\n\x07\x63olumns\x18\x02 \x03(\tR\x07\x63olumns\x12)\n\x05where\x18\x03 \x01(\x0b\x32\x13.opsdb.v1.ConditionR\x05where\x12.\n\x08order_by\x18\x04 \x03(\x0b\x32\x13.opsdb.v1.OrderTermR\x07orderBy\x12\x19\n\x05limit\x18\x05 \x01(\x04H\x00R\x05limit\x88\x01\x01\x12\x37\n\x0b\x63onsistency\x18\x06 \x01(\x0e\x32\x15.opsdb.v1.ConsistencyR\x0b\x63onsistency\x12\x14\n\x05token\x18\x07 \x01(\x0cR\x05token\x12\x1d\n\nbatch_size\x18\x08 \x01(\rR\tbatchSize\x12!\n\x0cresume_after\x18\t \x01(\x0cR\x0bresumeAfter\x12\x33\n\naggregates\x18\n \x03(\x0b\x32\x13.opsdb.v1.AggregateR\naggregates\x12\x19\n\x08group_by\x18\x0b \x03(\tR\x07groupBy\x12+\n\x07related\x18\x0c \x03(\x0b\x32\x11.opsdb.v1.RelatedR\x07related\x12\x10\n\x03sql\x18\r \x01(\tR\x03sql\x12/\n\nparameters\x18\x0e \x03(\x0b\x32\x0f.opsdb.v1.ValueR\nparameters\x12\x32\n\x07max_age\x18\x0f \x01(\x0b\x32\x19.google.protobuf.DurationR\x06maxAgeB\x08\n\x06_limit\"0\n\x06\x43olumn\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\"_\n\x03Row\x12\'\n\x06values\x18\x01 \x03(\x0b\x32\x0f.opsdb.v1.ValueR\x06values\x12/\n\x07related\x18\x02 \x03(\x0b\x32\x15.opsdb.v1.RelatedRowsR\x07related\"0\n\x0bRelatedRows\x12!\n\x04rows\x18\x01 \x03(\x0b\x32\r.opsdb.v1.RowR\x04rows\"Q\n\rRelatedHeader\x12\x14\n\x05table\x18\x01 \x01(\tR\x05table\x12*\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x10.opsdb.v1.ColumnR\x07\x63olumns\"\xa8\x03\n\x0bQueryHeader\x12*\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x10.opsdb.v1.ColumnR\x07\x63olumns\x12\x37\n\x0b\x63onsistency\x18\x02 \x01(\x0e\x32\x15.opsdb.v1.ConsistencyR\x0b\x63onsistency\x12\x10\n\x03lsn\x18\x03 \x01(\tR\x03lsn\x12\x1a\n\x08timeline\x18\x04 \x01(\rR\x08timeline\x12%\n\x0epending_writes\x18\x05 \x01(\x04R\rpendingWrites\x12\x14\n\x05token\x18\x06 \x01(\x0cR\x05token\x12:\n\x0breplica_age\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationR\nreplicaAge\x12-\n\x12\x62uffer_unreachable\x18\x08 \x01(\x08R\x11\x62ufferUnreachable\x12\x31\n\x07related\x18\t \x03(\x0b\x32\x17.opsdb.v1.RelatedHeaderR\x07related\x12+\n\x03\x61ge\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationR\x03\x61ge\"P\n\x08RowBatch\x12!\n\x04rows\x18\x01 \x03(\x0b\x32\r.opsdb.v1.RowR\x04rows\x12!\n\x0cresume_point\x18\x02 \x01(\x0cR\x0bresumePoint\"+\n\x0cQueryTrailer\x12\x1b\n\trow_count\x18\x01 \x01(\x04R\x08rowCount\"\xa8\x01\n\rQueryResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x15.opsdb.v1.QueryHeaderH\x00R\x06header\x12*\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x12.opsdb.v1.RowBatchH\x00R\x05\x62\x61tch\x12\x32\n\x07trailer\x18\x03 \x01(\x0b\x32\x16.opsdb.v1.QueryTrailerH\x00R\x07trailerB\x06\n\x04part*o\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43ONSISTENCY_MERGED\x10\x01\x12\x15\n\x11\x43ONSISTENCY_LOCAL\x10\x02\x12\x14\n\x10\x43ONSISTENCY_MAIN\x10\x03*\xd2\x06\n\x12\x43omparisonOperator\x12#\n\x1f\x43OMPARISON_OPERATOR_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43OMPARISON_OPERATOR_EQUAL\x10\x01\x12!\n\x1d\x43OMPARISON_OPERATOR_NOT_EQUAL\x10\x02\x12\x1c\n\x18\x43OMPARISON_OPERATOR_LESS\x10\x03\x12%\n!COMPARISON_OPERATOR_LESS_OR_EQUAL\x10\x04\x12\x1f\n\x1b\x43OMPARISON_OPERATOR_GREATER\x10\x05\x12(\n$COMPARISON_OPERATOR_GREATER_OR_EQUAL\x10\x06\x12\x1c\n\x18\x43OMPARISON_OPERATOR_LIKE\x10\x07\x12\x1d\n\x19\x43OMPARISON_OPERATOR_ILIKE\x10\x08\x12\x1d\n\x19\x43OMPARISON_OPERATOR_REGEX\x10\t\x12)\n%COMPARISON_OPERATOR_REGEX_IGNORE_CASE\x10\n\x12,\n(COMPARISON_OPERATOR_IS_NOT_DISTINCT_FROM\x10\x0b\x12 \n\x1c\x43OMPARISON_OPERATOR_CONTAINS\x10\x0c\x12$\n COMPARISON_OPERATOR_CONTAINED_BY\x10\r\x12 \n\x1c\x43OMPARISON_OPERATOR_OVERLAPS\x10\x0e\x12\x1f\n\x1b\x43OMPARISON_OPERATOR_HAS_KEY\x10\x0f\x12#\n\x1f\x43OMPARISON_OPERATOR_HAS_ANY_KEY\x10\x10\x12$\n COMPARISON_OPERATOR_HAS_ALL_KEYS\x10\x11\x12(\n$COMPARISON_OPERATOR_JSON_PATH_EXISTS\x10\x12\x12\x1f\n\x1b\x43OMPARISON_OPERATOR_MATCHES\x10\x13\x12%\n!COMPARISON_OPERATOR_STRICTLY_LEFT\x10\x14\x12&\n\"COMPARISON_OPERATOR_STRICTLY_RIGHT\x10\x15\x12 \n\x1c\x43OMPARISON_OPERATOR_ADJACENT\x10\x16*V\n\nNullsOrder\x12\x1b\n\x17NULLS_ORDER_UNSPECIFIED\x10\x00\x12\x15\n\x11NULLS_ORDER_FIRST\x10\x01\x12\x14\n\x10NULLS_ORDER_LAST\x10\x02*\xec\x01\n\x11\x41ggregateFunction\x12\"\n\x1e\x41GGREGATE_FUNCTION_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41GGREGATE_FUNCTION_COUNT\x10\x01\x12%\n!AGGREGATE_FUNCTION_COUNT_DISTINCT\x10\x02\x12\x1a\n\x16\x41GGREGATE_FUNCTION_SUM\x10\x03\x12\x1a\n\x16\x41GGREGATE_FUNCTION_AVG\x10\x04\x12\x1a\n\x16\x41GGREGATE_FUNCTION_MIN\x10\x05\x12\x1a\n\x16\x41GGREGATE_FUNCTION_MAX\x10\x06\x62\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'opsdb.v1.query_pb2', globals())
 if _descriptor._USE_C_DESCRIPTORS == False:
 
   DESCRIPTOR._options = None
-  _CONSISTENCY._serialized_start=1764
-  _CONSISTENCY._serialized_end=1875
-  _COMPARISONOPERATOR._serialized_start=1878
-  _COMPARISONOPERATOR._serialized_end=2175
+  _CONSISTENCY._serialized_start=2909
+  _CONSISTENCY._serialized_end=3020
+  _COMPARISONOPERATOR._serialized_start=3023
+  _COMPARISONOPERATOR._serialized_end=3873
+  _NULLSORDER._serialized_start=3875
+  _NULLSORDER._serialized_end=3961
+  _AGGREGATEFUNCTION._serialized_start=3964
+  _AGGREGATEFUNCTION._serialized_end=4200
   _CONDITION._serialized_start=89
-  _CONDITION._serialized_end=381
-  _CONDITIONLIST._serialized_start=383
-  _CONDITIONLIST._serialized_end=451
-  _COMPARISON._serialized_start=454
-  _COMPARISON._serialized_end=587
-  _INLIST._serialized_start=589
-  _INLIST._serialized_end=662
-  _NULLTEST._serialized_start=664
-  _NULLTEST._serialized_end=698
-  _ORDERTERM._serialized_start=700
-  _ORDERTERM._serialized_end=767
-  _QUERYREQUEST._serialized_start=770
-  _QUERYREQUEST._serialized_end=1070
-  _COLUMN._serialized_start=1072
-  _COLUMN._serialized_end=1120
-  _ROW._serialized_start=1122
-  _ROW._serialized_end=1168
-  _QUERYHEADER._serialized_start=1171
-  _QUERYHEADER._serialized_end=1499
-  _ROWBATCH._serialized_start=1501
-  _ROWBATCH._serialized_end=1546
-  _QUERYTRAILER._serialized_start=1548
-  _QUERYTRAILER._serialized_end=1591
-  _QUERYRESPONSE._serialized_start=1594
-  _QUERYRESPONSE._serialized_end=1762
+  _CONDITION._serialized_end=428
+  _CONDITIONLIST._serialized_start=430
+  _CONDITIONLIST._serialized_end=498
+  _COMPARISON._serialized_start=501
+  _COMPARISON._serialized_end=654
+  _BETWEEN._serialized_start=656
+  _BETWEEN._serialized_end=761
+  _INLIST._serialized_start=763
+  _INLIST._serialized_end=836
+  _NULLTEST._serialized_start=838
+  _NULLTEST._serialized_end=872
+  _ORDERTERM._serialized_start=874
+  _ORDERTERM._serialized_end=985
+  _AGGREGATE._serialized_start=987
+  _AGGREGATE._serialized_end=1099
+  _RELATED._serialized_start=1102
+  _RELATED._serialized_end=1320
+  _QUERYREQUEST._serialized_start=1323
+  _QUERYREQUEST._serialized_end=1902
+  _COLUMN._serialized_start=1904
+  _COLUMN._serialized_end=1952
+  _ROW._serialized_start=1954
+  _ROW._serialized_end=2049
+  _RELATEDROWS._serialized_start=2051
+  _RELATEDROWS._serialized_end=2099
+  _RELATEDHEADER._serialized_start=2101
+  _RELATEDHEADER._serialized_end=2182
+  _QUERYHEADER._serialized_start=2185
+  _QUERYHEADER._serialized_end=2609
+  _ROWBATCH._serialized_start=2611
+  _ROWBATCH._serialized_end=2691
+  _QUERYTRAILER._serialized_start=2693
+  _QUERYTRAILER._serialized_end=2736
+  _QUERYRESPONSE._serialized_start=2739
+  _QUERYRESPONSE._serialized_end=2907
 # @@protoc_insertion_point(module_scope)
