@@ -22,11 +22,28 @@ export interface Fragment {
 /**
  * The whole table as it will be, as something to select from: `(...)` with all columns under their names, in the
  * table's order. The table itself where nothing is put over it. `parameters` is how many the statement has already.
- * PostgreSQL pushes conditions into both of its arms, so an index is still used.
+ *
+ * Neither arm has a condition of its own: only so PostgreSQL takes both for parts of one table, which it can read in
+ * an index's order (Merge Append). That the replaced rows are left out is said of the whole, and is settled for each arm
+ * by its mark. OFFSET 0 keeps the rows put over it a subquery: only so it can look both arms up row by row in a join.
  */
 export function mergedSource(table: Table, overlaid: Over | undefined, parameters: number): Fragment {
   if (!overlaid) return { sql: table.sql, values: [] };
   const columns = table.columns.map(({ name }) => quote(name)).join(", ");
+  if (overlaid.heirs && overlaid.heirs.length > 0) return withHeirs(table, overlaid, columns, parameters);
+  const keys = excludedKeys(table, overlaid.keys, parameters);
+  const rows = overlaidRows(table, overlaid.rows, parameters + keys.values.length);
+  const mark = quote(unusedName(table));
+  const base = `select ${columns}, false as ${mark} from ${table.sql} t`;
+  const over = `select ${columns}, true from (select * from ${rows.sql} r offset 0) t`;
+  return {
+    sql: `(select ${columns} from (${base} union all ${over}) t where t.${mark} or ${keys.sql})`,
+    values: [...keys.values, ...rows.values],
+  };
+}
+
+/** The keys of heirs may be of columns that the table does not have, so each arm says itself what it leaves out. */
+function withHeirs(table: Table, overlaid: Over, columns: string, parameters: number): Fragment {
   const arms: string[] = [];
   const values: unknown[] = [];
   for (const { table: of, over } of [{ table, over: overlaid }, ...(overlaid.heirs ?? [])]) {
@@ -39,6 +56,12 @@ export function mergedSource(table: Table, overlaid: Over | undefined, parameter
     arms.push(`select ${columns} from ${rows.sql} t`);
   }
   return { sql: `(${arms.join(" union all ")})`, values };
+}
+
+function unusedName({ byName }: Table): string {
+  let name = "pending";
+  while (byName.has(name)) name += "_";
+  return name;
 }
 
 /** The condition on `t` that leaves these keys out. */
