@@ -53,15 +53,15 @@ export class CatalogKeeper {
     } catch (error) {
       if (!(error instanceof OpsDbError) || !["TABLE_NOT_FOUND", "COLUMN_NOT_FOUND"].includes(error.reason))
         throw error;
-      await this.#refreshNow(signal);
-      return await work(this.get());
+      return await work(await this.newer(signal));
     }
   }
 
   /** Reads it again for somebody who missed something in it, at most ten times a second. */
-  async #refreshNow(signal: AbortSignal): Promise<void> {
+  async newer(signal: AbortSignal): Promise<Catalog> {
     await sleep(Math.max(0, this.#refreshedAt + 100 - performance.now()), signal).catch(() => {});
     await aborted(signal, this.#refresh(AbortSignal.timeout(this.#timeoutMs))).catch(() => {});
+    return this.get();
   }
 
   async run(signal: AbortSignal): Promise<void> {

@@ -21,7 +21,8 @@ export async function loadCatalog(source: CatalogSource): Promise<Catalog> {
   return createCatalog((content.tables ?? []).map((table) => readTable(table, types)));
 }
 
-interface TypeRow {
+/** What TYPE_OBJECT gives. */
+export interface TypeRow {
   oid: string;
   schema: string;
   name: string;
@@ -66,6 +67,15 @@ interface CatalogRow {
   types: TypeRow[] | null;
 }
 
+/** What readType needs to know of the type `t`; of its element and base type it needs the same. */
+export const TYPE_OBJECT = `json_build_object(
+  'oid', t.oid::text, 'schema', n.nspname, 'name', t.typname, 'typtype', t.typtype,
+  'base', t.typbasetype::text, 'base_modifier', t.typtypmod, 'not_null', t.typnotnull,
+  'default', pg_get_expr(t.typdefaultbin, 0),
+  'element', (select e.oid::text from pg_type e where e.oid = t.typelem and e.typarray = t.oid),
+  'delimiter', t.typdelim, 'formatted', format_type(t.oid, -1),
+  'labels', (select json_agg(e.enumlabel order by e.enumsortorder) from pg_enum e where e.enumtypid = t.oid))`;
+
 const CATALOG_SQL = `
 with recursive chosen as (
   select c.oid, n.nspname, c.relname, c.relkind
@@ -87,13 +97,7 @@ with recursive chosen as (
 )
 select json_build_object(
   'types', (
-    select json_agg(json_build_object(
-      'oid', t.oid::text, 'schema', n.nspname, 'name', t.typname, 'typtype', t.typtype,
-      'base', t.typbasetype::text, 'base_modifier', t.typtypmod, 'not_null', t.typnotnull,
-      'default', pg_get_expr(t.typdefaultbin, 0),
-      'element', (select e.oid::text from pg_type e where e.oid = t.typelem and e.typarray = t.oid),
-      'delimiter', t.typdelim, 'formatted', format_type(t.oid, -1),
-      'labels', (select json_agg(e.enumlabel order by e.enumsortorder) from pg_enum e where e.enumtypid = t.oid)))
+    select json_agg(${TYPE_OBJECT})
     from used join pg_type t on t.oid = used.oid join pg_namespace n on n.oid = t.typnamespace),
   'tables', (
     select json_agg(json_build_object(
@@ -195,7 +199,11 @@ function hasLooseText({ base, modifier }: ColumnType): boolean {
 }
 
 /** Follows domains and one array down to the type whose values are checked and sent. */
-function readType(row: ColumnRow, own: TypeRow, types: ReadonlyMap<string, TypeRow>): ColumnType {
+export function readType(
+  row: { modifier: number; formatted: string },
+  own: TypeRow,
+  types: ReadonlyMap<string, TypeRow>,
+): ColumnType {
   let type = own;
   let modifier = row.modifier;
   let array = false;

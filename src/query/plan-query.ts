@@ -13,6 +13,10 @@ export interface TableStatement {
   memoryKb?: number;
   /** Its result has no more rows than this. */
   atMost?: number;
+  /** No more rows than these are fetched, though it may have more. */
+  limit?: number;
+  /** The most that one batch may have on its way from the database, bytes. */
+  maxBatchBytes?: number;
 }
 
 /** Runs a statement in the snapshot. Its rows come in batches of at most so many. */

@@ -9,6 +9,8 @@ import { connectClient, rowsOf } from "../postgres/use-client.ts";
 import type { TextValue } from "../value.ts";
 import type { SnapshotSource } from "./overlay-base.ts";
 import type { RunStatement, TableStatement } from "./plan-query.ts";
+import { describeStatement, type SqlDescription } from "./sql-describe.ts";
+import { withinBytes } from "./within-bytes.ts";
 
 /**
  * One read-only snapshot of a database, on a connection of its own. Aborting the signal drops the connection; disposing
@@ -76,6 +78,11 @@ export class Snapshot implements Disposable, SnapshotSource {
     }
   }
 
+  /** What a statement takes and gives; PostgreSQL analyses it and does not run it. */
+  describe(text: string): Promise<SqlDescription> {
+    return aborted(this.#signal, describeStatement(this.#client, text));
+  }
+
   /** The statement's rows, in batches. The reader's pace is the cursor's, which is one batch ahead of it. */
   readonly run: RunStatement = (statement, batchSize) => this.#run(statement, batchSize);
 
@@ -92,11 +99,16 @@ export class Snapshot implements Disposable, SnapshotSource {
         types: { getTypeParser: () => same },
       }),
     );
-    let next: Promise<TextValue[][]> | undefined = this.#read(cursor, batchSize);
+    let left = statement.limit ?? Number.POSITIVE_INFINITY;
+    const size = (): number => Math.min(batchSize, left);
+    const read = (): Promise<TextValue[][]> => this.#read(cursor, size(), statement.maxBatchBytes);
+    let next = left > 0 ? read() : undefined;
     try {
       while (next) {
         const rows: TextValue[][] = await aborted(this.#signal, next);
-        next = rows.length === batchSize ? this.#read(cursor, batchSize) : undefined;
+        const more = rows.length === size();
+        left -= rows.length;
+        next = more && left > 0 ? read() : undefined;
         if (rows.length > 0) yield rows;
       }
       await aborted(this.#signal, cursor.close());
@@ -106,8 +118,9 @@ export class Snapshot implements Disposable, SnapshotSource {
     }
   }
 
-  #read(cursor: Cursor<TextValue[]>, batchSize: number): Promise<TextValue[][]> {
-    const rows = cursor.read(batchSize);
+  #read(cursor: Cursor<TextValue[]>, batchSize: number, maxBytes: number | undefined): Promise<TextValue[][]> {
+    const reading = cursor.read(batchSize);
+    const rows = maxBytes === undefined ? reading : withinBytes(this.#client, maxBytes, reading);
     rows.catch(() => {}); // whoever reads ahead may never ask for them
     return rows;
   }
