@@ -18,7 +18,7 @@ export interface Variable {
   /** What help text says instead of the default. */
   note?: string;
   example: string;
-  group: "Site" | "Databases" | "Buffer" | "Processor and tracking" | "Limits and timeouts" | "Server";
+  group: "Site" | "Databases" | "Buffer" | "Processor and tracking" | "SQL queries" | "Limits and timeouts" | "Server";
   description: string;
 }
 
@@ -111,6 +111,38 @@ export const variables: readonly Variable[] = [
     ...integer("STATUS_POLL_MS", 1_000, [10, 60_000]),
     group: "Processor and tracking",
     description: "Time between looks at the state of replication.",
+  },
+  {
+    name: "SQL_QUERIES",
+    kind: { type: "choice", values: ["on", "off"] },
+    default: "off",
+    example: "on",
+    group: "SQL queries",
+    description: "on: Query takes read-only SQL statements as well.",
+  },
+  {
+    name: "SQL_ROLE",
+    kind: { type: "text" },
+    note: "none: the user of the connection",
+    example: "opsdb_reader",
+    group: "SQL queries",
+    description:
+      "Role of the databases with whose rights these statements run; the service's user must be a member of it.",
+  },
+  {
+    ...integer("SQL_MAX_ROWS", 10_000_000, [1, Number.MAX_SAFE_INTEGER]),
+    group: "SQL queries",
+    description: "Most rows of one result; a larger one is an error.",
+  },
+  {
+    ...integer("SQL_MAX_BYTES", 4 * 1024 ** 3, [1024, Number.MAX_SAFE_INTEGER]),
+    group: "SQL queries",
+    description: "Most bytes of the values, as text, of one result; a larger one is an error.",
+  },
+  {
+    ...integer("SQL_MAX_TEMP_BYTES", 1024 ** 3, [1024 ** 2, 1024 ** 4]),
+    group: "SQL queries",
+    description: "Most bytes of temporary files of one statement, where the service's user may set temp_file_limit.",
   },
   {
     ...integer("MAIN_TIMEOUT_MS", 5_000, [100, 3_600_000]),

@@ -41,6 +41,13 @@ export interface Config {
   readonly listen: { readonly host: string; readonly port: number };
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
   readonly tracker: { readonly pollMs: number; readonly idlePollMs: number };
+  readonly sql: {
+    readonly enabled: boolean;
+    readonly role: string | undefined;
+    readonly maxRows: number;
+    readonly maxBytes: number;
+    readonly maxTempBytes: number;
+  };
   readonly statusPollMs: number;
   readonly catalogRefreshMs: number;
   readonly mainTimeoutMs: number;
@@ -85,6 +92,13 @@ export function readConfig(env: Environment): Config {
     listen: parseAddress(reader.text("LISTEN_ADDRESS")) ?? { host: "", port: 0 },
     logLevel: reader.text("LOG_LEVEL") as Config["logLevel"],
     tracker: { pollMs: reader.integer("TRACKER_POLL_MS"), idlePollMs: reader.integer("TRACKER_IDLE_POLL_MS") },
+    sql: {
+      enabled: reader.text("SQL_QUERIES") === "on",
+      role: reader.optional("SQL_ROLE"),
+      maxRows: reader.integer("SQL_MAX_ROWS"),
+      maxBytes: reader.integer("SQL_MAX_BYTES"),
+      maxTempBytes: reader.integer("SQL_MAX_TEMP_BYTES"),
+    },
     statusPollMs: reader.integer("STATUS_POLL_MS"),
     catalogRefreshMs: reader.integer("CATALOG_REFRESH_MS"),
     mainTimeoutMs: reader.integer("MAIN_TIMEOUT_MS"),

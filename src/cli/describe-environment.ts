@@ -11,11 +11,11 @@ export function describeEnvironment(): string {
     .join("\n\n");
 }
 
-/** The content of `.env.example`: a secondary site's configuration; what has a default is commented out. */
+/** The content of `.env.example`: a secondary site's configuration; what need not be set is commented out. */
 export function exampleEnvironment(): string {
   const sections = groups().map(([group, members]) => {
     const lines = members.map((v) => {
-      const comment = v.default === undefined && v.kind.type !== "secret" ? "" : "#";
+      const comment = v.note?.startsWith("required") ? "" : "#";
       return `# ${v.description} [${byDefault(v)}]\n${comment}${v.name}=${v.example}\n`;
     });
     return `## ${group}\n\n${lines.join("\n")}`;

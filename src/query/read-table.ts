@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { BufferedWrites } from "../buffer/buffered-writes.ts";
-import type { Catalog } from "../catalog/catalog.ts";
+import type { Catalog, Table } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
 import { Deadline } from "../lib/abort.ts";
 import type { Lsn } from "../lsn.ts";
@@ -9,6 +9,8 @@ import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
 import { Overlay } from "./overlay.ts";
 import { planQuery } from "./plan-query.ts";
 import { Snapshot } from "./snapshot.ts";
+import { noSql, type SqlQuery, type SqlSettings } from "./sql-query.ts";
+import { SqlReader } from "./sql-reader.ts";
 import type { QueryHeader, QueryPart, ResultColumn, TableQuery } from "./table-query.ts";
 
 /** What was read, for the header. */
@@ -26,8 +28,17 @@ export interface ReadOptions {
   unavailable: "MAIN_UNAVAILABLE" | "LOCAL_UNAVAILABLE";
   timeoutMs: number;
   signal: AbortSignal;
+  /** Reads the catalog again where the database turns out to have changed since. */
+  newerCatalog?: (signal: AbortSignal) => Promise<Catalog>;
   /** Makes the header's part of what was read. */
   header: (facts: ReadFacts) => QueryPart;
+}
+
+/** What was known of the pending writes before a snapshot was taken. */
+export interface PendingBefore {
+  truncations: number | undefined;
+  /** Ids of the tables that pending writes change. */
+  touched: ReadonlySet<string>;
 }
 
 /**
@@ -38,34 +49,40 @@ export interface ReadOptions {
  * buffer in between and be in neither.
  */
 export class TableReader {
-  readonly #site: string;
+  readonly site: string;
   readonly #pending: BufferedWrites | undefined;
+  readonly #sql: SqlReader;
   /** The overlay of the newest snapshot: while the replica stands still, only new writes are added to it. */
   #overlay:
     | { snapshot: string; catalog: Catalog; rejections: number; truncations: number; overlay: Overlay }
     | undefined;
 
-  constructor({ site, pending }: { site: string; pending?: BufferedWrites }) {
-    this.#site = site;
+  constructor({ site, pending, sql = noSql }: { site: string; pending?: BufferedWrites; sql?: SqlSettings }) {
+    this.site = site;
+    this.#sql = new SqlReader(sql, this);
     this.#pending = pending;
   }
 
-  async *read(catalog: Catalog, query: TableQuery, options: ReadOptions): AsyncGenerator<QueryPart> {
+  /** Says what can be said of a query before anything is waited for. */
+  async check(catalog: Catalog, query: TableQuery | SqlQuery): Promise<void> {
+    if ("sql" in query) await this.#sql.check(query);
+    else catalog.table(query.table, "table");
+  }
+
+  read(catalog: Catalog, query: TableQuery | SqlQuery, options: ReadOptions): AsyncGenerator<QueryPart> {
+    return "sql" in query ? this.#sql.read(catalog, query, options) : this.#read(catalog, query, options);
+  }
+
+  async *#read(catalog: Catalog, query: TableQuery, options: ReadOptions): AsyncGenerator<QueryPart> {
     const plan = planQuery(catalog, query);
     const { pool, timeoutMs } = options;
     // A reader that is too slow gives its connection, and its snapshot, back.
     using deadline = new Deadline(timeoutMs);
     const signal = AbortSignal.any([options.signal, deadline.signal]);
-    const truncations = this.#pending?.truncations;
     try {
-      // Before the snapshot, for G5: a write that is proven by now is in the snapshot, one that is proven in between is not.
-      const touched = plan.tables.some(({ id, heirs }) => [id, ...heirs].some((each) => this.#pending?.touches(each)));
-      using snapshot = await Snapshot.open(pool, this.#site, timeoutMs, signal);
-      const overlay = await this.#overlayOf(snapshot, catalog, touched);
-      if (this.#pending?.truncations !== truncations)
-        throw new OpsDbError("BUFFER_UNAVAILABLE", "Redis has lost writes, which are being read again", {
-          retryAfterMs: 1_000,
-        });
+      const before = this.before(plan.tables);
+      using snapshot = await Snapshot.open(pool, this.site, timeoutMs, signal);
+      const overlay = await this.overlay(snapshot, catalog, before, plan.tables);
       yield options.header({
         columns: plan.columns,
         related: plan.related,
@@ -87,6 +104,37 @@ export class TableReader {
         throw new OpsDbError("QUERY_TIMED_OUT", "the query took longer than its deadline", { cause: error });
       throw badValue(error) ?? translate(error, options.unavailable);
     }
+  }
+
+  /** Whether pending writes are shown. */
+  get merges(): boolean {
+    return this.#pending !== undefined;
+  }
+
+  /**
+   * To be called before the snapshot is taken, for G5: a write that is proven by now is in the snapshot, one that is
+   * proven in between is not.
+   */
+  before(tables: readonly Table[]): PendingBefore {
+    const ids = tables.flatMap(({ id, heirs }) => [id, ...heirs]);
+    const touched = new Set(ids.filter((id) => this.#pending?.touches(id)));
+    return { truncations: this.#pending?.truncations, touched };
+  }
+
+  /** The pending writes over a snapshot; undefined where they change none of the tables, which `before` must have had. */
+  async overlay(
+    snapshot: Snapshot,
+    catalog: Catalog,
+    before: PendingBefore,
+    tables: readonly Table[],
+  ): Promise<Overlay | undefined> {
+    const touched = tables.some(({ id, heirs }) => [id, ...heirs].some((each) => before.touched.has(each)));
+    const overlay = await this.#overlayOf(snapshot, catalog, touched);
+    if (this.#pending?.truncations !== before.truncations)
+      throw new OpsDbError("BUFFER_UNAVAILABLE", "Redis has lost writes, which are being read again", {
+        retryAfterMs: 1_000,
+      });
+    return overlay;
   }
 
   async #overlayOf(snapshot: Snapshot, catalog: Catalog, touched: boolean): Promise<Overlay | undefined> {

@@ -30,7 +30,7 @@ const maxDepth = 50;
 /** Reads a query. Table, columns and types are for the catalog to check. */
 export function decodeQuery(request: pb.QueryRequest): TableQuery {
   if (request.table === "") throw invalid("table", "a query names no table");
-  if (request.batchSize > maxBatchSize) throw invalid("batch_size", `batch_size is at most ${maxBatchSize}`);
+  if (request.parameters.length > 0) throw invalid("parameters", "parameters are those of sql, which is not set");
   requireNames(request.columns, "columns");
   requireNames(request.groupBy, "group_by");
   if (request.related.length > maxRelated) throw invalid("related", `at most ${maxRelated} related tables`);
@@ -47,7 +47,7 @@ export function decodeQuery(request: pb.QueryRequest): TableQuery {
     related: request.related.map((related, i) => decodeRelated(related, `related[${i}]`)),
     consistency: decodeConsistency(request.consistency),
     token: request.token,
-    batchSize: request.batchSize === 0 ? defaultBatchSize : request.batchSize,
+    batchSize: decodeBatchSize(request.batchSize),
     identity: request.orderBy.length > 0 ? identityOf(request) : "",
     resumeAfter: request.resumeAfter,
   };
@@ -113,7 +113,13 @@ function requireNames(names: readonly string[], path: string): void {
   if (empty >= 0) throw invalid(`${path}[${empty}]`, "a column has no name");
 }
 
-function decodeConsistency(consistency: ConsistencyMessage): Consistency {
+/** Rows in one message. */
+export function decodeBatchSize(size: number): number {
+  if (size > maxBatchSize) throw invalid("batch_size", `batch_size is at most ${maxBatchSize}`);
+  return size === 0 ? defaultBatchSize : size;
+}
+
+export function decodeConsistency(consistency: ConsistencyMessage): Consistency {
   switch (consistency) {
     case ConsistencyMessage.UNSPECIFIED:
     case ConsistencyMessage.MERGED:

@@ -8,6 +8,7 @@ import type { Site } from "../site/site.ts";
 import { waitBudgetMs } from "./deadline.ts";
 import { decodeQuery } from "./query-request.ts";
 import { messageRowEncoder, type RowEncoder } from "./row-encoder.ts";
+import { decodeSqlQuery } from "./sql-request.ts";
 import { wireRowEncoder } from "./wire-row-encoder.ts";
 import { toDuration } from "./wire-time.ts";
 
@@ -17,7 +18,7 @@ const defaultTimeoutMs = 3_600_000;
 export function queryService(site: Site): ServiceImpl<typeof QueryService> {
   return {
     async *query(request: pb.QueryRequest, context: HandlerContext): AsyncGenerator<pb.QueryResponse> {
-      const query = decodeQuery(request);
+      const query = request.sql === "" ? decodeQuery(request) : decodeSqlQuery(request);
       const timeoutMs = waitBudgetMs(context.timeoutMs(), defaultTimeoutMs);
       let encodeRows: RowEncoder | undefined;
       for await (const part of site.query(query, { timeoutMs, signal: context.signal })) {

@@ -8,6 +8,7 @@ import type { Logger } from "../lib/logger.ts";
 import type { Lsn } from "../lsn.ts";
 import { createPool } from "../postgres/connection.ts";
 import { type ReadFacts, TableReader } from "../query/read-table.ts";
+import type { SqlQuery } from "../query/sql-query.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
 import { localStatus } from "../replication/local-status.ts";
 import { LsnTracker } from "../replication/lsn-tracker.ts";
@@ -80,7 +81,7 @@ export class MainSite implements Site {
       unavailable: "MAIN_UNAVAILABLE",
       timeoutMs: config.mainTimeoutMs,
     });
-    this.#reader = new TableReader({ site: this.name });
+    this.#reader = new TableReader({ site: this.name, sql: config.sql });
     this.operator = new MainOperator({
       site: this.name,
       writer: this.#writer,
@@ -135,8 +136,9 @@ export class MainSite implements Site {
     await this.#tracker.until((state) => state.lsn >= lsn, signal);
   }
 
-  async *query(query: TableQuery, { timeoutMs, signal }: QueryOptions): AsyncGenerator<QueryPart> {
+  async *query(query: TableQuery | SqlQuery, { timeoutMs, signal }: QueryOptions): AsyncGenerator<QueryPart> {
     const started = performance.now();
+    await this.#reader.check(this.catalog(), query);
     if (query.token.length > 0) await withinDeadline(timeoutMs, signal, (waiting) => this.#fresh(query, waiting));
     const atMain = query.consistency === "main";
     yield* this.#reader.read(this.catalog(), query, {
@@ -144,6 +146,7 @@ export class MainSite implements Site {
       unavailable: atMain ? "MAIN_UNAVAILABLE" : "LOCAL_UNAVAILABLE",
       timeoutMs: timeoutMs - (performance.now() - started),
       signal,
+      newerCatalog: (waiting) => this.#catalog.newer(waiting),
       header: ({ columns, related, lsnAfter }: ReadFacts) => ({
         kind: "header",
         header: {
@@ -174,7 +177,7 @@ export class MainSite implements Site {
   }
 
   /** Waits for a secondary site's writes, and, where the local database is a replica, for replay. */
-  async #fresh(query: TableQuery, signal: AbortSignal): Promise<void> {
+  async #fresh(query: TableQuery | SqlQuery, signal: AbortSignal): Promise<void> {
     const token = decodeToken(query.token);
     checkSystem(token, this.#tracker.state.value?.systemIdentifier ?? "");
     const { position, site, lsn } = token;

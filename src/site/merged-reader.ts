@@ -3,6 +3,7 @@ import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
 import type { CatalogKeeper } from "../catalog/catalog-keeper.ts";
 import { Deadline } from "../lib/abort.ts";
 import { type ReadFacts, TableReader } from "../query/read-table.ts";
+import type { SqlQuery, SqlSettings } from "../query/sql-query.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
 import type { LsnTracker } from "../replication/lsn-tracker.ts";
 import type { MainWatch } from "../replication/main-watch.ts";
@@ -22,6 +23,7 @@ export interface MergedReaderOptions {
   main: pg.Pool;
   /** Time between looks for a position that a token asks for, milliseconds. */
   pollMs: number;
+  sql: SqlSettings;
 }
 
 /** A secondary site's reads: of its replica with what is still on its way, of the replica alone, or of main. */
@@ -32,18 +34,18 @@ export class MergedReader {
 
   constructor(options: MergedReaderOptions) {
     this.#options = options;
-    const { site, buffer } = options;
-    this.#merged = new TableReader({ site, pending: buffer.writes });
-    this.#plain = new TableReader({ site });
+    const { site, buffer, sql } = options;
+    this.#merged = new TableReader({ site, pending: buffer.writes, sql });
+    this.#plain = new TableReader({ site, sql });
   }
 
   /** fresh enough? -> buffer to its tail -> snapshot -> overlay -> PostgreSQL evaluates. */
-  async *query(query: TableQuery, options: QueryOptions): AsyncGenerator<QueryPart> {
+  async *query(query: TableQuery | SqlQuery, options: QueryOptions): AsyncGenerator<QueryPart> {
     const { site, buffer, catalog: keeper, tracker, mainWatch, local, main } = this.#options;
     const started = performance.now();
     const { signal, timeoutMs } = options;
-    const catalog = await keeper.using(signal, (known) => {
-      known.table(query.table, "table");
+    const catalog = await keeper.using(signal, async (known) => {
+      await this.#merged.check(known, query);
       return known;
     });
     using deadline = new Deadline(timeoutMs);
@@ -60,6 +62,7 @@ export class MergedReader {
       unavailable: atMain ? "MAIN_UNAVAILABLE" : "LOCAL_UNAVAILABLE",
       timeoutMs: timeoutMs - (performance.now() - started),
       signal,
+      newerCatalog: (reading) => keeper.newer(reading),
       header: ({ columns, related, pendingWrites, position, lsnAfter }: ReadFacts) => ({
         kind: "header",
         header: {
@@ -77,7 +80,7 @@ export class MergedReader {
     });
   }
 
-  async #fresh(query: TableQuery, signal: AbortSignal): Promise<void> {
+  async #fresh(query: TableQuery | SqlQuery, signal: AbortSignal): Promise<void> {
     const { site, tracker, local, main, pollMs } = this.#options;
     const token = decodeToken(query.token);
     checkSystem(token, tracker.state.value?.systemIdentifier ?? "");

@@ -12,6 +12,7 @@ import { type Position, START } from "../position.ts";
 import { createPool } from "../postgres/connection.ts";
 import { useClient } from "../postgres/use-client.ts";
 import { Processor } from "../processor/processor.ts";
+import type { SqlQuery } from "../query/sql-query.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
 import { LsnTracker } from "../replication/lsn-tracker.ts";
 import { MainWatch } from "../replication/main-watch.ts";
@@ -150,7 +151,7 @@ export class SecondarySite implements Site {
     };
     this.#lookup = new WriteLookup({ ...parts, local: this.#probe });
     this.#writer = new BufferedWriter({ ...parts, local: this.#probe, lookup: this.#lookup });
-    this.#reader = new MergedReader({ ...parts, local: this.#local });
+    this.#reader = new MergedReader({ ...parts, local: this.#local, sql: config.sql });
     const statusOf = (entry: BufferedWrite): WriteStatus => entryStatus(site.name, entry);
     this.operator = new SecondaryOperator({
       site: site.name,
@@ -205,7 +206,7 @@ export class SecondarySite implements Site {
     await this.#tracker.until((state) => state.lsn >= lsn, signal);
   }
 
-  query(query: TableQuery, options: QueryOptions): AsyncIterable<QueryPart> {
+  query(query: TableQuery | SqlQuery, options: QueryOptions): AsyncIterable<QueryPart> {
     return this.#reader.query(query, options);
   }
 

@@ -2,6 +2,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { Latest } from "../lib/latest.ts";
 import type { Lsn } from "../lsn.ts";
 import type { Position } from "../position.ts";
+import type { SqlQuery } from "../query/sql-query.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
 import type { ReplicationStatus } from "../replication/status.ts";
 import type { TextValue } from "../value.ts";
@@ -75,7 +76,7 @@ export interface Site extends AsyncDisposable {
   getWrite(writeId: string): Promise<WriteStatus>;
 
   /** Streams a result: one header, batches of rows, one trailer. Without the trailer it is incomplete. */
-  query(query: TableQuery, options: QueryOptions): AsyncIterable<QueryPart>;
+  query(query: TableQuery | SqlQuery, options: QueryOptions): AsyncIterable<QueryPart>;
 
   /** Each state of a write from the present one on; ends after REPLICATED or REJECTED. Throws WRITE_NOT_FOUND. */
   followWrite(writeId: string, signal: AbortSignal): AsyncIterable<WriteStatus>;
