@@ -16,7 +16,7 @@ let sites: TwoSite;
 let site: SiteCaller;
 
 beforeAll(async () => {
-  sites = await startTwoSite({ env: { secondary: { CATALOG_REFRESH_MS: "200" } } });
+  sites = await startTwoSite({ env: { secondary: { CATALOG_REFRESH_MS: "200", SQL_QUERIES: "on" } } });
   for (const setting of ["hot_standby_feedback = off", "max_standby_streaming_delay = '20ms'"])
     await sql(sites.standby.url, `alter system set ${setting}`);
   await sql(sites.standby.url, "select pg_reload_conf()");
@@ -41,7 +41,12 @@ const conflicts = [
 test.each(conflicts)(
   "a recovery conflict in the middle of a streaming query, $name: retryable or complete, never a silent half",
   async ({ table, provoke }) => {
-    for (const consistency of [Consistency.MERGED, Consistency.LOCAL]) {
+    const requests = [
+      { table, consistency: Consistency.MERGED },
+      { table, consistency: Consistency.LOCAL },
+      { sql: `select * from ${table}` },
+    ];
+    for (const query of requests) {
       await sql(sites.urls.main, `drop table if exists ${table}`);
       await sql(
         sites.urls.main,
@@ -50,7 +55,7 @@ test.each(conflicts)(
       await sql(sites.urls.main, `alter table ${table} add primary key (n)`);
       await sites.standby.caughtUp();
       const pending = await site.write([sample(table, 1)]);
-      const stream = site.queries.query({ table, consistency })[Symbol.asyncIterator]();
+      const stream = site.queries.query(query)[Symbol.asyncIterator]();
       const parts: QueryResponse[] = [];
       const first = await stream.next();
       if (!first.done) parts.push(first.value);
