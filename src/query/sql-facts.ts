@@ -13,9 +13,8 @@ export interface RelationFacts {
   hasKey: boolean;
   /** As SELECT * gives them. */
   columns: string[];
-  /** What it inherits from or is a partition of, and what inherits from it or is a partition of it; all generations. */
+  /** What it inherits from or is a partition of, all generations. */
   above: RelatedRelation[];
-  below: RelatedRelation[];
   /** The view's SELECT, with all names but those of pg_catalog qualified. */
   definition: string | null;
 }
@@ -70,10 +69,10 @@ const FUNCTION = `json_build_object('schema', n.nspname, 'name', p.proname, 'vol
   (select e.extname from pg_depend d join pg_extension e on e.oid = d.refobjid
    where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e'))`;
 
-const relatives = (from: string, to: string) => `coalesce((
+const ABOVE = `coalesce((
   with recursive r (oid) as (
-    select ${to} from pg_inherits where ${from} = c.oid
-    union select i.${to} from pg_inherits i join r on i.${from} = r.oid)
+    select inhparent from pg_inherits where inhrelid = c.oid
+    union select i.inhparent from pg_inherits i join r on i.inhrelid = r.oid)
   select json_agg(json_build_object('schema', rn.nspname, 'name', rc.relname))
   from r join pg_class rc on rc.oid = r.oid join pg_namespace rn on rn.oid = rc.relnamespace), '[]')`;
 
@@ -88,7 +87,7 @@ select json_build_object(
         'columns', array(
           select a.attname from pg_attribute a
           where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum),
-        'above', ${relatives("inhrelid", "inhparent")}, 'below', ${relatives("inhparent", "inhrelid")},
+        'above', ${ABOVE},
         'definition', case
           when c.relkind = 'v' and n.nspname not in ('pg_catalog', 'information_schema') then pg_get_viewdef(c.oid) end)
       from pg_class c join pg_namespace n on n.oid = c.relnamespace

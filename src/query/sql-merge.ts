@@ -27,16 +27,14 @@ export interface MergeContext {
   catalog: Catalog;
   /** Whether tables are to be shown as they will be. Otherwise only what is not allowed at all is looked for. */
   merged: boolean;
-  /** Whether pending writes change the table of this id. */
-  touched: (table: string) => boolean;
   /** Runs a statement in the snapshot. */
   query: (statement: Statement) => Promise<(string | null)[][]>;
 }
 
 /**
  * Checks that a statement does nothing but read what it may, and finds every table in it that pending writes can change,
- * below views too. What is refused does not depend on what is pending now (inherited tables apart): a statement that
- * works while the link is up works while it is cut. Throws SQL_REFUSED, SQL_INVALID for a relation
+ * below views too. What is refused does not depend on what is pending now: a statement that works while the link is up
+ * works while it is cut. Throws SQL_REFUSED, SQL_INVALID for a relation
  * that is not there, and SchemaChangedError.
  */
 export async function mergeSql(parsed: ParsedSql, context: MergeContext): Promise<SqlPiece[]> {
@@ -182,7 +180,7 @@ class Rewriting {
   }
 
   #table(name: RelationName, facts: RelationFacts): SqlPiece[] | undefined {
-    const { catalog, touched } = this.#context;
+    const { catalog } = this.#context;
     const idOf = (relation: RelatedRelation): string => tableId(relation.schema, relation.name);
     if (facts.partition) {
       const whole = facts.above.find((relation) => (catalog.byId(idOf(relation))?.primaryKey.length ?? 0) > 0);
@@ -197,16 +195,8 @@ class Rewriting {
     const id = idOf(facts);
     const table = catalog.byId(id);
     if (!table && facts.permanent && facts.hasKey) throw new SchemaChangedError(facts.name);
-    if (facts.kind === "r") {
-      const family = [...facts.above, ...facts.below].map(idOf);
-      if (family.some(touched) || (facts.below.length > 0 && touched(id)))
-        this.#refuse(
-          "inheritance",
-          `pending writes change tables that ${facts.name} inherits from or that inherit from it, which cannot be merged`,
-          name,
-        );
-    }
-    if (!table || table.primaryKey.length === 0) return undefined; // nobody can write it here
+    const writable = [id, ...(table?.heirs ?? [])].some((each) => (catalog.byId(each)?.primaryKey.length ?? 0) > 0);
+    if (!table || !writable) return undefined; // nobody can write it here
     if (name.only) this.#refuse("ONLY", `leave ONLY out: ${facts.name} is merged with pending writes`, name);
     if (name.sampled)
       this.#refuse("TABLESAMPLE", `leave TABLESAMPLE out: ${facts.name} is merged with pending writes`, name);

@@ -86,9 +86,9 @@ export class SqlReader {
       const pieces = await mergeSql(parsed, {
         catalog,
         merged: this.#tables.merges,
-        touched: (id) => before.touched.has(id),
         query: (asked) => snapshot.query(asked),
       });
+      await this.#resolve(snapshot);
       const tables = pieces.flatMap((piece) => (piece.kind === "table" ? [piece.table] : []));
       const overlay = await this.#tables.overlay(snapshot, catalog, before, tables);
       await this.#become(snapshot);
@@ -124,10 +124,14 @@ export class SqlReader {
     });
   }
 
+  /** Names mean from here on what was looked up; operators of types in public are found, as the overlay needs them. */
+  async #resolve(snapshot: Snapshot): Promise<void> {
+    await snapshot.query({ text: "select set_config('search_path', 'pg_catalog, public, pg_temp', true)" });
+  }
+
   /** From here on the client's statement has the word, with no more rights than it is to have. */
   async #become(snapshot: Snapshot): Promise<void> {
     const { role } = this.#settings;
-    await snapshot.query({ text: "select set_config('search_path', 'pg_catalog, public, pg_temp', true)" });
     if (role === undefined) return;
     try {
       await snapshot.query({ text: "select set_config('role', $1, true)", values: [role] });
