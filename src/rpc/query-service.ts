@@ -6,7 +6,7 @@ import { formatLsn } from "../lsn.ts";
 import type { QueryHeader, ResultColumn } from "../query/table-query.ts";
 import type { Site } from "../site/site.ts";
 import { waitBudgetMs } from "./deadline.ts";
-import { decodeQuery } from "./query-request.ts";
+import { decodeQuery, decodeReuse } from "./query-request.ts";
 import { messageRowEncoder, type RowEncoder } from "./row-encoder.ts";
 import { wireRowEncoder } from "./wire-row-encoder.ts";
 import { toDuration } from "./wire-time.ts";
@@ -20,7 +20,8 @@ export function queryService(site: Site): ServiceImpl<typeof QueryService> {
       const query = decodeQuery(request);
       const timeoutMs = waitBudgetMs(context.timeoutMs(), defaultTimeoutMs);
       let encodeRows: RowEncoder | undefined;
-      for await (const part of site.query(query, { timeoutMs, signal: context.signal })) {
+      const reuse = decodeReuse(request);
+      for await (const part of site.query(query, { timeoutMs, signal: context.signal, reuse })) {
         switch (part.kind) {
           case "header":
             encodeRows = rowEncoderFor(context)(part.header);
@@ -66,6 +67,7 @@ function encodeHeader(header: QueryHeader): pb.QueryHeader {
       table,
       columns: columns.map(encodeColumn),
     })),
+    ...(header.ageMs !== undefined && { age: toDuration(header.ageMs) }),
   };
 }
 

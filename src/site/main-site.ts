@@ -8,6 +8,7 @@ import type { Logger } from "../lib/logger.ts";
 import type { Lsn } from "../lsn.ts";
 import { createPool } from "../postgres/connection.ts";
 import { type ReadFacts, TableReader } from "../query/read-table.ts";
+import { ResultCache, type ResultCacheCounts } from "../query/result-cache.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
 import { localStatus } from "../replication/local-status.ts";
 import { LsnTracker } from "../replication/lsn-tracker.ts";
@@ -42,6 +43,7 @@ export class MainSite implements Site {
   readonly operator: MainOperator;
   readonly #writer: DirectWriter;
   readonly #reader: TableReader;
+  readonly #results: ResultCache;
 
   constructor(config: Config, logger: Logger) {
     this.#config = config;
@@ -81,6 +83,7 @@ export class MainSite implements Site {
       timeoutMs: config.mainTimeoutMs,
     });
     this.#reader = new TableReader({ site: this.name });
+    this.#results = new ResultCache(this.name, config.site.redisUrl, config.resultCache);
     this.operator = new MainOperator({
       site: this.name,
       writer: this.#writer,
@@ -135,7 +138,15 @@ export class MainSite implements Site {
     await this.#tracker.until((state) => state.lsn >= lsn, signal);
   }
 
-  async *query(query: TableQuery, { timeoutMs, signal }: QueryOptions): AsyncGenerator<QueryPart> {
+  query(query: TableQuery, options: QueryOptions): AsyncGenerator<QueryPart> {
+    const { reuse, signal, timeoutMs } = options;
+    const context = (): string => this.catalog().fingerprint;
+    return this.#results.through({ reuse, context, batchSize: query.batchSize, timeoutMs, signal }, (left) =>
+      this.#read(query, { ...options, timeoutMs: left }),
+    );
+  }
+
+  async *#read(query: TableQuery, { timeoutMs, signal }: QueryOptions): AsyncGenerator<QueryPart> {
     const started = performance.now();
     if (query.token.length > 0) await withinDeadline(timeoutMs, signal, (waiting) => this.#fresh(query, waiting));
     const atMain = query.consistency === "main";
@@ -162,7 +173,16 @@ export class MainSite implements Site {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#catalog.run(signal), this.#tracker.run(signal), this.#mainWatch.run(signal)]);
+    await Promise.all([
+      this.#catalog.run(signal),
+      this.#tracker.run(signal),
+      this.#mainWatch.run(signal),
+      this.#results.run(signal),
+    ]);
+  }
+
+  get resultCache(): Readonly<ResultCacheCounts> {
+    return this.#results.counts;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

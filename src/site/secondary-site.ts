@@ -12,6 +12,7 @@ import { type Position, START } from "../position.ts";
 import { createPool } from "../postgres/connection.ts";
 import { useClient } from "../postgres/use-client.ts";
 import { Processor } from "../processor/processor.ts";
+import { ResultCache, type ResultCacheCounts } from "../query/result-cache.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
 import { LsnTracker } from "../replication/lsn-tracker.ts";
 import { MainWatch } from "../replication/main-watch.ts";
@@ -57,6 +58,7 @@ export class SecondarySite implements Site {
   readonly #lookup: WriteLookup;
   readonly #writer: BufferedWriter;
   readonly #reader: MergedReader;
+  readonly #results: ResultCache;
   readonly operator: SecondaryOperator;
   /** Moves with every change of a write's state. */
   readonly #changes = new Latest(0);
@@ -151,6 +153,7 @@ export class SecondarySite implements Site {
     this.#lookup = new WriteLookup({ ...parts, local: this.#probe });
     this.#writer = new BufferedWriter({ ...parts, local: this.#probe, lookup: this.#lookup });
     this.#reader = new MergedReader({ ...parts, local: this.#local });
+    this.#results = new ResultCache(site.name, site.redisUrl, config.resultCache);
     const statusOf = (entry: BufferedWrite): WriteStatus => entryStatus(site.name, entry);
     this.operator = new SecondaryOperator({
       site: site.name,
@@ -205,8 +208,18 @@ export class SecondarySite implements Site {
     await this.#tracker.until((state) => state.lsn >= lsn, signal);
   }
 
+  /** A merged read is never an earlier one: it would miss what this site has written since. */
   query(query: TableQuery, options: QueryOptions): AsyncIterable<QueryPart> {
-    return this.#reader.query(query, options);
+    const { signal, timeoutMs } = options;
+    const reuse = query.consistency === "merged" ? undefined : options.reuse;
+    const context = (): string => this.catalog().fingerprint;
+    return this.#results.through({ reuse, context, batchSize: query.batchSize, timeoutMs, signal }, (left) =>
+      this.#reader.query(query, { ...options, timeoutMs: left }),
+    );
+  }
+
+  get resultCache(): Readonly<ResultCacheCounts> {
+    return this.#results.counts;
   }
 
   readStatus(): ReplicationStatus {
@@ -229,6 +242,7 @@ export class SecondarySite implements Site {
         this.#tracker.run(signal),
         this.#processor.run(signal),
         this.#mainWatch.run(signal),
+        this.#results.run(signal),
         trimBuffer(
           { buffer: this.#buffer, mainWatch: this.#mainWatch, limits: this.#site.buffer, logger: this.#logger },
           signal,
