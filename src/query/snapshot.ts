@@ -92,11 +92,14 @@ export class Snapshot implements Disposable, SnapshotSource {
         types: { getTypeParser: () => same },
       }),
     );
-    let next: Promise<TextValue[][]> | undefined = this.#read(cursor, batchSize);
+    let size = Math.min(batchSize, FIRST_ROWS);
+    let next: Promise<TextValue[][]> | undefined = this.#read(cursor, size);
     try {
       while (next) {
         const rows: TextValue[][] = await aborted(this.#signal, next);
-        next = rows.length === batchSize ? this.#read(cursor, batchSize) : undefined;
+        const more = rows.length === size;
+        size = nextSize(rows, batchSize);
+        next = more ? this.#read(cursor, size) : undefined;
         if (rows.length > 0) yield rows;
       }
       await aborted(this.#signal, cursor.close());
@@ -135,6 +138,19 @@ export class Snapshot implements Disposable, SnapshotSource {
 }
 
 const END_TIMEOUT_MS = 5_000;
+
+/** The first rows say how large the others may be; they also arrive sooner. */
+const FIRST_ROWS = 100;
+/** Of rows that are read at once, bytes: memory must not depend on how large they are. */
+const BATCH_BYTES = 1024 ** 2;
+
+/** Rows of the next batch, where they are about as large as those of this one. */
+function nextSize(rows: TextValue[][], most: number): number {
+  let bytes = 0;
+  for (const row of rows) for (const value of row) if (typeof value === "string") bytes += value.length;
+  const fitting = Math.floor((BATCH_BYTES * rows.length) / Math.max(1, bytes));
+  return Math.max(1, Math.min(most, fitting, rows.length * 16));
+}
 
 const same = (value: string): string => value;
 
