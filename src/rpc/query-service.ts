@@ -20,6 +20,7 @@ export function queryService(site: Site): ServiceImpl<typeof QueryService> {
       const query = decodeQuery(request);
       const timeoutMs = waitBudgetMs(context.timeoutMs(), defaultTimeoutMs);
       let encodeRows: RowEncoder | undefined;
+      let complete = false;
       const reuse = decodeReuse(request);
       for await (const part of site.query(query, { timeoutMs, signal: context.signal, reuse })) {
         switch (part.kind) {
@@ -32,12 +33,14 @@ export function queryService(site: Site): ServiceImpl<typeof QueryService> {
             if (part.rows.length > 0) yield encodeRows(part.rows, part.resumePoint);
             break;
           case "trailer":
+            complete = true;
             yield response({
               case: "trailer",
               value: { $typeName: "opsdb.v1.QueryTrailer", rowCount: BigInt(part.rowCount) },
             });
         }
       }
+      if (!complete) throw new Error("the result ended without its trailer");
     },
   };
 }
