@@ -24,8 +24,10 @@ export interface Reader {
 
 type Read = (timeoutMs: number) => AsyncGenerator<QueryPart>;
 
-/** Since the process started. */
-export interface ResultCacheCounts {
+/** What became of reads that would do with an earlier result, since the process started. */
+export interface ResultCacheState {
+  /** Whether Redis can be asked; undefined: there is none. */
+  up: boolean | undefined;
   hits: number;
   misses: number;
   storedBytes: number;
@@ -52,7 +54,7 @@ interface Known {
  * never older than asked; too large a result, or one that was not read to its end, is given to nobody else.
  */
 export class ResultCache {
-  readonly counts: ResultCacheCounts = { hits: 0, misses: 0, storedBytes: 0 };
+  readonly #counts = { hits: 0, misses: 0, storedBytes: 0 };
   readonly #slots: ResultSlots | undefined;
   readonly #entryBytes: number;
   /** Reads under way, by id; undefined comes where there is nothing to share. */
@@ -63,6 +65,10 @@ export class ResultCache {
     this.#entryBytes = Math.min(bytes, entryBytes);
     if (redisUrl !== undefined && bytes > 0)
       this.#slots = new ResultSlots({ url: redisUrl, site, bytes, entryBytes: this.#entryBytes, timeoutMs });
+  }
+
+  get state(): ResultCacheState {
+    return { up: this.#slots?.up, ...this.#counts };
   }
 
   /** Keeps the connection to what is stored, until the signal. */
@@ -90,7 +96,7 @@ export class ResultCache {
     const answer = (known: Known | undefined): QueryPart[] | undefined => {
       const ageMs = known ? performance.now() - known.readAt : Number.POSITIVE_INFINITY;
       const parts = known && ageMs <= maxAgeMs ? partsOf(known.result, ageMs, batchSize) : undefined;
-      this.counts[parts ? "hits" : "misses"] += 1;
+      this.#counts[parts ? "hits" : "misses"] += 1;
       return parts;
     };
 
@@ -156,7 +162,7 @@ export class ResultCache {
   #store(slots: ResultSlots, id: string, result: StoredResult, where: Parameters<ResultSlots["store"]>[2]): void {
     slots.store(id, encodeResult(result), where).then(
       (bytes) => {
-        this.counts.storedBytes += bytes;
+        this.#counts.storedBytes += bytes;
       },
       () => {},
     );

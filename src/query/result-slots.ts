@@ -67,6 +67,11 @@ export class ResultSlots {
     this.#redis.on("close", () => this.#broken.abort(new Error("the connection to Redis broke")));
   }
 
+  /** Whether it can be asked now. */
+  get up(): boolean {
+    return this.#redis.status === "ready" && performance.now() >= this.#restUntil;
+  }
+
   /** Keeps a connection until the signal. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -123,7 +128,7 @@ export class ResultSlots {
   }
 
   async #ask<T>(question: (redis: Redis) => Promise<T>): Promise<T | undefined> {
-    if (this.#redis.status !== "ready" || performance.now() < this.#restUntil) return undefined;
+    if (!this.up) return undefined;
     using deadline = new Deadline(this.#options.timeoutMs);
     try {
       return await aborted(deadline.signal, question(this.#redis));

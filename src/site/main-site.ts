@@ -8,7 +8,7 @@ import type { Logger } from "../lib/logger.ts";
 import type { Lsn } from "../lsn.ts";
 import { createPool } from "../postgres/connection.ts";
 import { type ReadFacts, TableReader } from "../query/read-table.ts";
-import { ResultCache, type ResultCacheCounts } from "../query/result-cache.ts";
+import { ResultCache, type ResultCacheState } from "../query/result-cache.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
 import { localStatus } from "../replication/local-status.ts";
 import { LsnTracker } from "../replication/lsn-tracker.ts";
@@ -181,8 +181,8 @@ export class MainSite implements Site {
     ]);
   }
 
-  get resultCache(): Readonly<ResultCacheCounts> {
-    return this.#results.counts;
+  get resultCache(): ResultCacheState {
+    return this.#results.state;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

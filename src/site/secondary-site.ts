@@ -12,7 +12,7 @@ import { type Position, START } from "../position.ts";
 import { createPool } from "../postgres/connection.ts";
 import { useClient } from "../postgres/use-client.ts";
 import { Processor } from "../processor/processor.ts";
-import { ResultCache, type ResultCacheCounts } from "../query/result-cache.ts";
+import { ResultCache, type ResultCacheState } from "../query/result-cache.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
 import { LsnTracker } from "../replication/lsn-tracker.ts";
 import { MainWatch } from "../replication/main-watch.ts";
@@ -218,8 +218,8 @@ export class SecondarySite implements Site {
     );
   }
 
-  get resultCache(): Readonly<ResultCacheCounts> {
-    return this.#results.counts;
+  get resultCache(): ResultCacheState {
+    return this.#results.state;
   }
 
   readStatus(): ReplicationStatus {

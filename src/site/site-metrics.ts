@@ -1,5 +1,5 @@
 import { Counter, Gauge, type Registry } from "prom-client";
-import type { ResultCacheCounts } from "../query/result-cache.ts";
+import type { ResultCacheState } from "../query/result-cache.ts";
 import type { PartStatus, ReplicationStatus } from "../replication/status.ts";
 import type { Site } from "./site.ts";
 
@@ -67,7 +67,7 @@ const measures: { name: string; help: string; read: (status: ReplicationStatus) 
   },
 ];
 
-const counts: { name: string; help: string; read: (counts: Readonly<ResultCacheCounts>) => number }[] = [
+const counts: { name: string; help: string; read: (state: ResultCacheState) => number }[] = [
   {
     name: "opsdb_result_cache_hits_total",
     help: "Reads with a max_age that were answered with an earlier result",
@@ -98,6 +98,15 @@ export function siteMetrics(site: Site, registry: Registry): void {
       },
     });
   }
+  if (site.resultCache.up !== undefined)
+    new Gauge({
+      name: "opsdb_result_cache_up",
+      help: "1 while earlier results can be looked up in Redis",
+      registers: [registry],
+      collect() {
+        this.set(site.resultCache.up ? 1 : 0);
+      },
+    });
   for (const { name, help, read } of counts)
     new Counter({
       name,

@@ -2,7 +2,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { Latest } from "../lib/latest.ts";
 import type { Lsn } from "../lsn.ts";
 import type { Position } from "../position.ts";
-import type { ResultCacheCounts, Reuse } from "../query/result-cache.ts";
+import type { ResultCacheState, Reuse } from "../query/result-cache.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
 import type { ReplicationStatus } from "../replication/status.ts";
 import type { TextValue } from "../value.ts";
@@ -106,7 +106,7 @@ export interface Site extends AsyncDisposable {
   readonly health: Latest<Record<"write" | "query" | "replication", Health>>;
 
   /** What became of reads that would do with an earlier result. */
-  readonly resultCache: Readonly<ResultCacheCounts>;
+  readonly resultCache: ResultCacheState;
 
   /** Runs the site's background work until the signal; rejects when something fails that retrying cannot mend. */
   run(signal: AbortSignal): Promise<void>;

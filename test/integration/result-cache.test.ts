@@ -339,6 +339,7 @@ test("a Redis that is away, slow or comes back: reads go on, and are stored agai
     const answers = await Promise.all(Array.from({ length: 20 }, () => ask(served, query)));
     for (let n = 0; n < 20; n++) answers.push(await ask(served, query));
     for (const { rows } of answers) expect(rows, name).toHaveLength(26);
+    expect(await served.metric("opsdb_result_cache_up"), name).toBe(0);
     link.heal();
     link.setRoundTrip(0);
     await eventually(
