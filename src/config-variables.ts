@@ -18,7 +18,15 @@ export interface Variable {
   /** What help text says instead of the default. */
   note?: string;
   example: string;
-  group: "Site" | "Databases" | "Buffer" | "Processor and tracking" | "SQL queries" | "Limits and timeouts" | "Server";
+  group:
+    | "Site"
+    | "Databases"
+    | "Buffer"
+    | "Processor and tracking"
+    | "SQL queries"
+    | "Result cache"
+    | "Limits and timeouts"
+    | "Server";
   description: string;
 }
 
@@ -52,7 +60,8 @@ export const variables: readonly Variable[] = [
     note: "required at a secondary site",
     example: "redis://127.0.0.1:6379/0",
     group: "Buffer",
-    description: "Redis that holds the buffer: appendonly yes, appendfsync always, maxmemory-policy noeviction.",
+    description:
+      "Redis that holds the buffer: appendonly yes, appendfsync always, maxmemory-policy noeviction. At the main site it keeps results alone.",
   },
   {
     ...integer("BUFFER_MAX_WRITES", 1_000_000, [1, 1_000_000_000]),
@@ -143,6 +152,21 @@ export const variables: readonly Variable[] = [
     ...integer("SQL_MAX_TEMP_BYTES", 1024 ** 3, [1024 ** 2, 1024 ** 4]),
     group: "SQL queries",
     description: "Most bytes of temporary files of one statement, where the service's user may set temp_file_limit.",
+  },
+  {
+    ...integer("RESULT_CACHE_BYTES", 32 * 1024 ** 2, [0, 1024 ** 4]),
+    group: "Result cache",
+    description: "Most bytes of results kept in Redis, for queries with a max_age; 0: none are kept.",
+  },
+  {
+    ...integer("RESULT_CACHE_ENTRY_BYTES", 256 * 1024, [1024, 16 * 1024 ** 2]),
+    group: "Result cache",
+    description: "Most bytes of one result; a larger one is not kept.",
+  },
+  {
+    ...integer("RESULT_CACHE_TIMEOUT_MS", 100, [1, 60_000]),
+    group: "Result cache",
+    description: "How long a query waits for Redis to answer before it is read from the database.",
   },
   {
     ...integer("MAIN_TIMEOUT_MS", 5_000, [100, 3_600_000]),

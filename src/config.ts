@@ -53,6 +53,7 @@ export interface Config {
   readonly mainTimeoutMs: number;
   readonly localTimeoutMs: number;
   readonly redisTimeoutMs: number;
+  readonly resultCache: { readonly bytes: number; readonly entryBytes: number; readonly timeoutMs: number };
   readonly messageMaxBytes: number;
   readonly shutdownGraceMs: number;
 }
@@ -104,6 +105,11 @@ export function readConfig(env: Environment): Config {
     mainTimeoutMs: reader.integer("MAIN_TIMEOUT_MS"),
     localTimeoutMs: reader.integer("LOCAL_TIMEOUT_MS"),
     redisTimeoutMs: reader.integer("REDIS_TIMEOUT_MS"),
+    resultCache: {
+      bytes: reader.integer("RESULT_CACHE_BYTES"),
+      entryBytes: reader.integer("RESULT_CACHE_ENTRY_BYTES"),
+      timeoutMs: reader.integer("RESULT_CACHE_TIMEOUT_MS"),
+    },
     messageMaxBytes: reader.integer("MESSAGE_MAX_BYTES"),
     shutdownGraceMs: reader.integer("SHUTDOWN_GRACE_MS"),
   };

@@ -29,6 +29,8 @@ const sessionSettings: Record<string, string> = {
   tcp_keepalives_idle: "5",
   tcp_keepalives_interval: "2",
   tcp_keepalives_count: "3",
+  // What nobody waits for any more ends soon, also while it works or waits for a lock. Milliseconds.
+  client_connection_check_interval: "250",
 };
 
 export interface SessionOptions {

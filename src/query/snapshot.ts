@@ -100,15 +100,16 @@ export class Snapshot implements Disposable, SnapshotSource {
       }),
     );
     let left = statement.limit ?? Number.POSITIVE_INFINITY;
-    const size = (): number => Math.min(batchSize, left);
-    const read = (): Promise<TextValue[][]> => this.#read(cursor, size(), statement.maxBatchBytes);
+    let size = Math.min(batchSize, FIRST_ROWS, left);
+    const read = (): Promise<TextValue[][]> => this.#read(cursor, size, statement.maxBatchBytes);
     let next = left > 0 ? read() : undefined;
     try {
       while (next) {
         const rows: TextValue[][] = await aborted(this.#signal, next);
-        const more = rows.length === size();
         left -= rows.length;
-        next = more && left > 0 ? read() : undefined;
+        const more = rows.length === size && left > 0;
+        size = Math.min(nextSize(rows, batchSize), left);
+        next = more ? read() : undefined;
         if (rows.length > 0) yield rows;
       }
       await aborted(this.#signal, cursor.close());
@@ -148,6 +149,19 @@ export class Snapshot implements Disposable, SnapshotSource {
 }
 
 const END_TIMEOUT_MS = 5_000;
+
+/** The first rows say how large the others may be; they also arrive sooner. */
+const FIRST_ROWS = 100;
+/** Of rows that are read at once, bytes: memory must not depend on how large they are. */
+const BATCH_BYTES = 1024 ** 2;
+
+/** Rows of the next batch, where they are about as large as those of this one. */
+function nextSize(rows: TextValue[][], most: number): number {
+  let bytes = 0;
+  for (const row of rows) for (const value of row) if (typeof value === "string") bytes += value.length;
+  const fitting = Math.floor((BATCH_BYTES * rows.length) / Math.max(1, bytes));
+  return Math.max(1, Math.min(most, fitting, rows.length * 16));
+}
 
 const same = (value: string): string => value;
 

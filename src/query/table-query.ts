@@ -120,6 +120,8 @@ export interface QueryHeader {
   token: Uint8Array;
   replicaAgeMs: number | undefined;
   bufferUnreachable: boolean;
+  /** Of a result that was not read now. Undefined: it was. */
+  ageMs?: number;
 }
 
 export type QueryPart =

@@ -29,6 +29,12 @@ const streamWindow = 1024 * 1024;
 const connectionWindow = 8 * 1024 * 1024;
 
 /**
+ * What may lie on one connection, megabytes; with more, new calls on it are refused. A message that its reader does not
+ * take counts, so some slow readers of large results reach Node's 10. How many there are, the database pools limit.
+ */
+const sessionMegabytes = 1024;
+
+/**
  * One plaintext port for HTTP/2 with prior knowledge (gRPC) and HTTP/1.1 (Connect, gRPC-Web, curl). The first bytes of
  * a connection decide. The HTTP/1.1 server is the one that listens, so that its timeouts and its tracking of
  * connections hold.
@@ -47,7 +53,7 @@ export class Front {
 
   constructor({ handler, keepalive }: FrontOptions) {
     const settings = { initialWindowSize: streamWindow };
-    this.#http2 = http2.createServer({ settings }, handler);
+    this.#http2 = http2.createServer({ settings, maxSessionMemory: sessionMegabytes }, handler);
     this.#http2.on("session", (session) => {
       if (this.#opening) this.#sessions.set(session, this.#opening);
       session.once("close", () => this.#sessions.delete(session));

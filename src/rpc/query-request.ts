@@ -9,6 +9,7 @@ import {
   QueryRequestSchema,
 } from "../../gen/ts/opsdb/v1/query_pb.ts";
 import { OpsDbError } from "../errors.ts";
+import type { Reuse } from "../query/result-cache.ts";
 import type {
   Aggregate,
   AggregateFunction,
@@ -20,6 +21,7 @@ import type {
   TableQuery,
 } from "../query/table-query.ts";
 import { decodeValue } from "./value-codec.ts";
+import { fromDuration } from "./wire-time.ts";
 
 const defaultBatchSize = 1000;
 const maxBatchSize = 10_000;
@@ -53,10 +55,19 @@ export function decodeQuery(request: pb.QueryRequest): TableQuery {
   };
 }
 
-/** What makes two requests the same query, for resume points. */
-function identityOf(request: pb.QueryRequest): string {
+/** What makes two requests the same query, for resume points and for results that are given again. */
+function identityOf({ maxAge: _, ...request }: pb.QueryRequest): string {
   const query = { ...request, batchSize: 0, resumeAfter: new Uint8Array(), token: new Uint8Array() };
   return createHash("sha256").update(toBinary(QueryRequestSchema, query)).digest("base64url").slice(0, 22);
+}
+
+/** Whether an earlier result will do. One that is asked to be fresh, or is the rest of another one, is read. */
+export function decodeReuse(request: pb.QueryRequest): Reuse | undefined {
+  if (request.maxAge === undefined) return undefined;
+  const maxAgeMs = fromDuration(request.maxAge);
+  if (maxAgeMs < 0) throw invalid("max_age", "max_age is not below 0");
+  if (maxAgeMs === 0 || request.token.length > 0 || request.resumeAfter.length > 0) return undefined;
+  return { maxAgeMs, identity: identityOf(request) };
 }
 
 function decodeOrder(terms: readonly pb.OrderTerm[], path: string): OrderTerm[] {

@@ -6,7 +6,7 @@ import { formatLsn } from "../lsn.ts";
 import type { QueryHeader, ResultColumn } from "../query/table-query.ts";
 import type { Site } from "../site/site.ts";
 import { waitBudgetMs } from "./deadline.ts";
-import { decodeQuery } from "./query-request.ts";
+import { decodeQuery, decodeReuse } from "./query-request.ts";
 import { messageRowEncoder, type RowEncoder } from "./row-encoder.ts";
 import { decodeSqlQuery } from "./sql-request.ts";
 import { wireRowEncoder } from "./wire-row-encoder.ts";
@@ -21,7 +21,9 @@ export function queryService(site: Site): ServiceImpl<typeof QueryService> {
       const query = request.sql === "" ? decodeQuery(request) : decodeSqlQuery(request);
       const timeoutMs = waitBudgetMs(context.timeoutMs(), defaultTimeoutMs);
       let encodeRows: RowEncoder | undefined;
-      for await (const part of site.query(query, { timeoutMs, signal: context.signal })) {
+      let complete = false;
+      const reuse = decodeReuse(request);
+      for await (const part of site.query(query, { timeoutMs, signal: context.signal, reuse })) {
         switch (part.kind) {
           case "header":
             encodeRows = rowEncoderFor(context)(part.header);
@@ -32,12 +34,14 @@ export function queryService(site: Site): ServiceImpl<typeof QueryService> {
             if (part.rows.length > 0) yield encodeRows(part.rows, part.resumePoint);
             break;
           case "trailer":
+            complete = true;
             yield response({
               case: "trailer",
               value: { $typeName: "opsdb.v1.QueryTrailer", rowCount: BigInt(part.rowCount) },
             });
         }
       }
+      if (!complete) throw new Error("the result ended without its trailer");
     },
   };
 }
@@ -67,6 +71,7 @@ function encodeHeader(header: QueryHeader): pb.QueryHeader {
       table,
       columns: columns.map(encodeColumn),
     })),
+    ...(header.ageMs !== undefined && { age: toDuration(header.ageMs) }),
   };
 }
 

@@ -8,6 +8,7 @@ import type { Logger } from "../lib/logger.ts";
 import type { Lsn } from "../lsn.ts";
 import { createPool } from "../postgres/connection.ts";
 import { type ReadFacts, TableReader } from "../query/read-table.ts";
+import { ResultCache, type ResultCacheState } from "../query/result-cache.ts";
 import type { SqlQuery } from "../query/sql-query.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
 import { localStatus } from "../replication/local-status.ts";
@@ -43,6 +44,7 @@ export class MainSite implements Site {
   readonly operator: MainOperator;
   readonly #writer: DirectWriter;
   readonly #reader: TableReader;
+  readonly #results: ResultCache;
 
   constructor(config: Config, logger: Logger) {
     this.#config = config;
@@ -82,6 +84,7 @@ export class MainSite implements Site {
       timeoutMs: config.mainTimeoutMs,
     });
     this.#reader = new TableReader({ site: this.name, sql: config.sql });
+    this.#results = new ResultCache(this.name, config.site.redisUrl, config.resultCache);
     this.operator = new MainOperator({
       site: this.name,
       writer: this.#writer,
@@ -136,7 +139,15 @@ export class MainSite implements Site {
     await this.#tracker.until((state) => state.lsn >= lsn, signal);
   }
 
-  async *query(query: TableQuery | SqlQuery, { timeoutMs, signal }: QueryOptions): AsyncGenerator<QueryPart> {
+  query(query: TableQuery | SqlQuery, options: QueryOptions): AsyncGenerator<QueryPart> {
+    const { reuse, signal, timeoutMs } = options;
+    const context = (): string => this.catalog().fingerprint;
+    return this.#results.through({ reuse, context, batchSize: query.batchSize, timeoutMs, signal }, (left) =>
+      this.#read(query, { ...options, timeoutMs: left }),
+    );
+  }
+
+  async *#read(query: TableQuery | SqlQuery, { timeoutMs, signal }: QueryOptions): AsyncGenerator<QueryPart> {
     const started = performance.now();
     await this.#reader.check(this.catalog(), query);
     if (query.token.length > 0) await withinDeadline(timeoutMs, signal, (waiting) => this.#fresh(query, waiting));
@@ -165,7 +176,16 @@ export class MainSite implements Site {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#catalog.run(signal), this.#tracker.run(signal), this.#mainWatch.run(signal)]);
+    await Promise.all([
+      this.#catalog.run(signal),
+      this.#tracker.run(signal),
+      this.#mainWatch.run(signal),
+      this.#results.run(signal),
+    ]);
+  }
+
+  get resultCache(): ResultCacheState {
+    return this.#results.state;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -12,6 +12,7 @@ import { type Position, START } from "../position.ts";
 import { createPool } from "../postgres/connection.ts";
 import { useClient } from "../postgres/use-client.ts";
 import { Processor } from "../processor/processor.ts";
+import { ResultCache, type ResultCacheState } from "../query/result-cache.ts";
 import type { SqlQuery } from "../query/sql-query.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
 import { LsnTracker } from "../replication/lsn-tracker.ts";
@@ -58,6 +59,7 @@ export class SecondarySite implements Site {
   readonly #lookup: WriteLookup;
   readonly #writer: BufferedWriter;
   readonly #reader: MergedReader;
+  readonly #results: ResultCache;
   readonly operator: SecondaryOperator;
   /** Moves with every change of a write's state. */
   readonly #changes = new Latest(0);
@@ -152,6 +154,7 @@ export class SecondarySite implements Site {
     this.#lookup = new WriteLookup({ ...parts, local: this.#probe });
     this.#writer = new BufferedWriter({ ...parts, local: this.#probe, lookup: this.#lookup });
     this.#reader = new MergedReader({ ...parts, local: this.#local, sql: config.sql });
+    this.#results = new ResultCache(site.name, site.redisUrl, config.resultCache);
     const statusOf = (entry: BufferedWrite): WriteStatus => entryStatus(site.name, entry);
     this.operator = new SecondaryOperator({
       site: site.name,
@@ -206,8 +209,18 @@ export class SecondarySite implements Site {
     await this.#tracker.until((state) => state.lsn >= lsn, signal);
   }
 
+  /** A merged read is never an earlier one: it would miss what this site has written since. */
   query(query: TableQuery | SqlQuery, options: QueryOptions): AsyncIterable<QueryPart> {
-    return this.#reader.query(query, options);
+    const { signal, timeoutMs } = options;
+    const reuse = query.consistency === "merged" ? undefined : options.reuse;
+    const context = (): string => this.catalog().fingerprint;
+    return this.#results.through({ reuse, context, batchSize: query.batchSize, timeoutMs, signal }, (left) =>
+      this.#reader.query(query, { ...options, timeoutMs: left }),
+    );
+  }
+
+  get resultCache(): ResultCacheState {
+    return this.#results.state;
   }
 
   readStatus(): ReplicationStatus {
@@ -230,6 +243,7 @@ export class SecondarySite implements Site {
         this.#tracker.run(signal),
         this.#processor.run(signal),
         this.#mainWatch.run(signal),
+        this.#results.run(signal),
         trimBuffer(
           { buffer: this.#buffer, mainWatch: this.#mainWatch, limits: this.#site.buffer, logger: this.#logger },
           signal,

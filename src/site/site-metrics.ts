@@ -1,4 +1,5 @@
-import { Gauge, type Registry } from "prom-client";
+import { Counter, Gauge, type Registry } from "prom-client";
+import type { ResultCacheState } from "../query/result-cache.ts";
 import type { PartStatus, ReplicationStatus } from "../replication/status.ts";
 import type { Site } from "./site.ts";
 
@@ -66,6 +67,24 @@ const measures: { name: string; help: string; read: (status: ReplicationStatus) 
   },
 ];
 
+const counts: { name: string; help: string; read: (state: ResultCacheState) => number }[] = [
+  {
+    name: "opsdb_result_cache_hits_total",
+    help: "Reads with a max_age that were answered with an earlier result",
+    read: ({ hits }) => hits,
+  },
+  {
+    name: "opsdb_result_cache_misses_total",
+    help: "Reads with a max_age for which there was no earlier result",
+    read: ({ misses }) => misses,
+  },
+  {
+    name: "opsdb_result_cache_stored_bytes_total",
+    help: "Bytes of results that were stored in Redis",
+    read: ({ storedBytes }) => storedBytes,
+  },
+];
+
 /** Registers the site's state as gauges, read when they are asked for. What the site does not have is left out. */
 export function siteMetrics(site: Site, registry: Registry): void {
   for (const { name, help, read } of measures) {
@@ -79,6 +98,25 @@ export function siteMetrics(site: Site, registry: Registry): void {
       },
     });
   }
+  if (site.resultCache.up !== undefined)
+    new Gauge({
+      name: "opsdb_result_cache_up",
+      help: "1 while earlier results can be looked up in Redis",
+      registers: [registry],
+      collect() {
+        this.set(site.resultCache.up ? 1 : 0);
+      },
+    });
+  for (const { name, help, read } of counts)
+    new Counter({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset();
+        this.inc(read(site.resultCache));
+      },
+    });
 }
 
 function up({ state }: PartStatus): number {

@@ -2,6 +2,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { Latest } from "../lib/latest.ts";
 import type { Lsn } from "../lsn.ts";
 import type { Position } from "../position.ts";
+import type { ResultCacheState, Reuse } from "../query/result-cache.ts";
 import type { SqlQuery } from "../query/sql-query.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
 import type { ReplicationStatus } from "../replication/status.ts";
@@ -39,6 +40,8 @@ export interface QueryOptions {
   timeoutMs: number;
   /** The caller went away: cancels the query and frees its connection. */
   signal: AbortSignal;
+  /** A result that was read before will do; undefined: what is true now. Never used where it could hide a write of this site. */
+  reuse?: Reuse | undefined;
 }
 
 export interface WatchWritesOptions {
@@ -102,6 +105,9 @@ export interface Site extends AsyncDisposable {
 
   /** Health by service: writing, reading, watching. */
   readonly health: Latest<Record<"write" | "query" | "replication", Health>>;
+
+  /** What became of reads that would do with an earlier result. */
+  readonly resultCache: ResultCacheState;
 
   /** Runs the site's background work until the signal; rejects when something fails that retrying cannot mend. */
   run(signal: AbortSignal): Promise<void>;

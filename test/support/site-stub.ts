@@ -44,6 +44,7 @@ export class SiteStub implements Site {
   tables: Table[] = [filesTable];
   onWatchWrites: (options: WatchWritesOptions) => AsyncIterable<WriteStatus> = emptyWatch;
   readonly operator = new OperatorStub();
+  readonly resultCache = { up: undefined, hits: 0, misses: 0, storedBytes: 0 };
 
   catalog(): Catalog {
     const { tables } = this;
