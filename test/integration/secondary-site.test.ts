@@ -294,7 +294,7 @@ test("G8: what main has lost since its proof is not trimmed: main is asked befor
     formatPosition(kept.status.position ?? 0n),
   ]);
   await eventually(
-    () => site.status.value.buffer?.retainedWrites,
+    () => site.readStatus().buffer?.retainedWrites,
     (retained) => retained === 1,
     { what: "that what main still has is trimmed" },
   );
