@@ -33,7 +33,7 @@ export interface PlannedQuery {
   /** Every table that it reads. */
   tables: Table[];
   /** Runs it over the tables as they are, or with what is put over them. */
-  run(overlaid: Overlaid, statement: RunStatement, batchSize: number): AsyncIterable<Batch>;
+  run(overlaid: Overlaid, statement: RunStatement, batchSize: number): AsyncGenerator<Batch>;
 }
 
 /** What is put over a table; undefined for nothing. */

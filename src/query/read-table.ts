@@ -66,7 +66,7 @@ export class TableReader {
   /** Says what can be said of a query before anything is waited for. */
   async check(catalog: Catalog, query: TableQuery | SqlQuery): Promise<void> {
     if ("sql" in query) await this.#sql.check(query);
-    else catalog.table(query.table, "table");
+    else planQuery(catalog, query);
   }
 
   read(catalog: Catalog, query: TableQuery | SqlQuery, options: ReadOptions): AsyncGenerator<QueryPart> {
@@ -83,18 +83,21 @@ export class TableReader {
       const before = this.before(plan.tables);
       using snapshot = await Snapshot.open(pool, this.site, timeoutMs, signal);
       const overlay = await this.overlay(snapshot, catalog, before, plan.tables);
+      const [merged, upTo] = [overlay?.merged ?? 0, overlay?.upTo ?? snapshot.cursor];
+      await using batches = plan.run(({ id }) => overlay?.table(id), snapshot.run, query.batchSize);
+      // Before the header, so that a small result goes out in one piece.
+      let next = await batches.next();
       yield options.header({
         columns: plan.columns,
         related: plan.related,
-        pendingWrites: overlay?.merged ?? 0,
-        position: overlay?.upTo ?? snapshot.cursor,
+        pendingWrites: merged,
+        position: upTo,
         lsnAfter: snapshot.lsnAfter,
       });
       let rowCount = 0;
-      const batches = plan.run(({ id }) => overlay?.table(id), snapshot.run, query.batchSize);
-      for await (const batch of batches) {
-        rowCount += batch.rows.length;
-        yield { kind: "batch", ...batch };
+      for (; !next.done; next = await batches.next()) {
+        rowCount += next.value.rows.length;
+        yield { kind: "batch", ...next.value };
       }
       snapshot.end();
       yield { kind: "trailer", rowCount };

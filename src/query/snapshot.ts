@@ -88,7 +88,8 @@ export class Snapshot implements Disposable, SnapshotSource {
 
   async *#run(statement: TableStatement, batchSize: number): AsyncGenerator<TextValue[][]> {
     if (statement.memoryKb !== undefined) await this.query({ text: `set local work_mem = ${statement.memoryKb}` });
-    if (statement.atMost !== undefined && statement.atMost <= batchSize) yield await this.query(statement);
+    if (statement.atMost !== undefined && statement.atMost <= Math.min(batchSize, SMALL_RESULT))
+      yield await withinBytes(this.#client, MOST_BATCH_BYTES, this.query(statement));
     else yield* this.#stream(statement, batchSize);
   }
 
@@ -119,9 +120,8 @@ export class Snapshot implements Disposable, SnapshotSource {
     }
   }
 
-  #read(cursor: Cursor<TextValue[]>, batchSize: number, maxBytes: number | undefined): Promise<TextValue[][]> {
-    const reading = cursor.read(batchSize);
-    const rows = maxBytes === undefined ? reading : withinBytes(this.#client, maxBytes, reading);
+  #read(cursor: Cursor<TextValue[]>, batchSize: number, maxBytes = MOST_BATCH_BYTES): Promise<TextValue[][]> {
+    const rows = withinBytes(this.#client, maxBytes, cursor.read(batchSize));
     rows.catch(() => {}); // whoever reads ahead may never ask for them
     return rows;
   }
@@ -149,6 +149,10 @@ export class Snapshot implements Disposable, SnapshotSource {
 }
 
 const END_TIMEOUT_MS = 5_000;
+/** Rows that are asked for without a cursor, in one round trip. */
+const SMALL_RESULT = 200;
+/** Of one batch. The driver fails on a value of half a gigabyte where nobody can catch it. */
+const MOST_BATCH_BYTES = 400 * 1024 ** 2;
 
 /** The first rows say how large the others may be; they also arrive sooner. */
 const FIRST_ROWS = 100;
