@@ -116,9 +116,7 @@ export class SqlReader {
     await snapshot.query({
       name: "opsdb_sql_begin",
       // Without these strings the parser here and the one there could read different statements.
-      // A backend that computes looks once a second whether its client is still there.
-      text: `select set_config('client_connection_check_interval', '1s', true),
-        set_config('search_path', 'pg_catalog', true), set_config('standard_conforming_strings', 'on', true),
+      text: `select set_config('search_path', 'pg_catalog', true), set_config('standard_conforming_strings', 'on', true),
         case when has_parameter_privilege('temp_file_limit', 'SET') then set_config('temp_file_limit', $1, true) end`,
       values: [`${Math.ceil(this.#settings.maxTempBytes / 1024)}kB`],
     });

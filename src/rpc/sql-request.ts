@@ -30,5 +30,4 @@ const tableFields: [string, (request: pb.QueryRequest) => boolean][] = [
   ["aggregates", ({ aggregates }) => aggregates.length > 0],
   ["group_by", ({ groupBy }) => groupBy.length > 0],
   ["related", ({ related }) => related.length > 0],
-  ["max_age", ({ maxAge }) => maxAge !== undefined],
 ];

@@ -141,7 +141,7 @@ export class MainSite implements Site {
 
   query(query: TableQuery | SqlQuery, options: QueryOptions): AsyncGenerator<QueryPart> {
     const { reuse, signal, timeoutMs } = options;
-    const context = (): string => this.catalog().fingerprint;
+    const context = (): string => JSON.stringify([this.catalog().fingerprint, this.#config.sql]);
     return this.#results.through({ reuse, context, batchSize: query.batchSize, timeoutMs, signal }, (left) =>
       this.#read(query, { ...options, timeoutMs: left }),
     );

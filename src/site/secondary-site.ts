@@ -60,6 +60,7 @@ export class SecondarySite implements Site {
   readonly #writer: BufferedWriter;
   readonly #reader: MergedReader;
   readonly #results: ResultCache;
+  readonly #sql: Config["sql"];
   readonly operator: SecondaryOperator;
   /** Moves with every change of a write's state. */
   readonly #changes = new Latest(0);
@@ -154,6 +155,7 @@ export class SecondarySite implements Site {
     this.#lookup = new WriteLookup({ ...parts, local: this.#probe });
     this.#writer = new BufferedWriter({ ...parts, local: this.#probe, lookup: this.#lookup });
     this.#reader = new MergedReader({ ...parts, local: this.#local, sql: config.sql });
+    this.#sql = config.sql;
     this.#results = new ResultCache(site.name, site.redisUrl, config.resultCache);
     const statusOf = (entry: BufferedWrite): WriteStatus => entryStatus(site.name, entry);
     this.operator = new SecondaryOperator({
@@ -213,7 +215,7 @@ export class SecondarySite implements Site {
   query(query: TableQuery | SqlQuery, options: QueryOptions): AsyncIterable<QueryPart> {
     const { signal, timeoutMs } = options;
     const reuse = query.consistency === "merged" ? undefined : options.reuse;
-    const context = (): string => this.catalog().fingerprint;
+    const context = (): string => JSON.stringify([this.catalog().fingerprint, this.#sql]);
     return this.#results.through({ reuse, context, batchSize: query.batchSize, timeoutMs, signal }, (left) =>
       this.#reader.query(query, { ...options, timeoutMs: left }),
     );

@@ -25,7 +25,7 @@ const schema = `
   insert into wide select i, repeat('x', 1000) from generate_series(1, 100) i;`;
 
 // So long that no machine is too slow to answer in time: whether something is found is what these tests are about.
-const patient = { RESULT_CACHE_TIMEOUT_MS: "20000" };
+const patient = { RESULT_CACHE_TIMEOUT_MS: "20000", SQL_QUERIES: "on" };
 
 type Query = Omit<MessageInitShape<typeof QueryRequestSchema>, "$typeName">;
 
@@ -77,6 +77,13 @@ const queries: [what: string, query: Query][] = [
         { function: AggregateFunction.SUM, column: "num" },
         { function: AggregateFunction.MAX, column: "at" },
       ],
+    },
+  ],
+  [
+    "SQL",
+    {
+      sql: "select n, array_agg(name order by id) from thing where id < $1 group by n order by n",
+      parameters: [integer(9)],
     },
   ],
   ["consistency main", { table: "thing", consistency: Consistency.MAIN }],
@@ -154,6 +161,12 @@ const differing: [what: string, one: Query, other: Query][] = [
   ["consistency", { consistency: Consistency.LOCAL }, { consistency: Consistency.MAIN }],
   ["related rows", { related: [{ table: "part" }] }, { related: [{ table: "part", limit: 1n }] }],
   ["groups", { groupBy: ["n"] }, { groupBy: ["id"] }],
+  ["SQL", { table: "", sql: "select id from thing" }, { table: "", sql: "select n from thing" }],
+  [
+    "parameters of SQL",
+    { table: "", sql: "select $1::int", parameters: [integer(1)] },
+    { table: "", sql: "select $1::int", parameters: [integer(2)] },
+  ],
 ];
 
 test.each(differing)("queries that differ never share a result: %s", async (_, one, other) => {
@@ -215,6 +228,15 @@ test("G5: a merged read at a site with a buffer is never an earlier one; a local
     await stored(far, { ...query, consistency });
     expect((await ask(far, { ...query, consistency })).age).toBeDefined();
   }
+});
+
+test("where SQL is not allowed, no earlier result of it is given either", async () => {
+  const query: Query = { sql: "select count(*) from thing", maxAge: seconds(60) };
+  await stored(main, query);
+  const strict = await open("main", { SQL_QUERIES: "off" });
+  await warm(strict, false);
+  expect(await refusal(ask(strict, query))).toMatchObject({ field: "sql" });
+  expect((await ask(second, query)).age).toBeDefined();
 });
 
 test("a result that is too large is read as any other and not stored", async () => {
@@ -432,13 +454,13 @@ async function stored(served: ServedSite, query: Query): Promise<Answer> {
 }
 
 /** Resolves once results are found in Redis, and leaves none there. */
-async function warm(served: ServedSite): Promise<void> {
+async function warm(served: ServedSite, remove = true): Promise<void> {
   const probe: Query = { table: "wide", limit: 1n, consistency: Consistency.LOCAL, maxAge: seconds(60) };
   await eventually(
     () => ask(served, probe),
     ({ age }) => age !== undefined,
   );
-  await removeStored();
+  if (remove) await removeStored();
 }
 
 const storedBytes = (served: ServedSite) => served.metric("opsdb_result_cache_stored_bytes_total");

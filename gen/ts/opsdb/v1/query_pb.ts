@@ -463,7 +463,7 @@ export type QueryRequest = Message<"opsdb.v1.QueryRequest"> & {
 
   /**
    * One read-only SQL statement over the merged tables, with parameters $1, $2 and so on, where this server allows SQL.
-   * Only consistency, token, limit, batch_size and parameters may be set with it. Unset: a query of a table.
+   * Only consistency, token, limit, batch_size, max_age and parameters may be set with it. Unset: a query of a table.
    *
    * @generated from field: string sql = 13;
    */
