@@ -20,6 +20,8 @@ export interface Attempt {
   poison: boolean;
   /** When it was first called, and when it was acknowledged, milliseconds. */
   begun: number;
+  /** Whether it was called again after a call that failed. */
+  repeated?: boolean;
   acknowledged?: { at: number; position: Position };
 }
 
@@ -46,7 +48,10 @@ export interface Wrongs {
   reordered: number[];
   /** Acknowledged before the call of a write that has a smaller position. */
   overtaken: number[];
-  /** Acknowledged with another position than the ledger has. */
+  /**
+   * Acknowledged with another position than the ledger has; or, if it was repeated, with an earlier one: a repetition that
+   * comes while the stream is still being read is acknowledged by its own place, which is behind the first.
+   */
   moved: number[];
   /** On main or in the ledger, and nobody wrote it. */
   strange: number[];
@@ -167,6 +172,7 @@ export class PairWriters implements AsyncDisposable {
           const reason = reasonOf(error);
           this.refusals.set(reason, (this.refusals.get(reason) ?? 0) + 1);
           at += 1;
+          attempt.repeated = true;
           await delay(20);
         }
       }
@@ -221,7 +227,7 @@ export async function findWrongs(site: OwnSite, attempts: readonly Attempt[]): P
     torn: numbers(attempts.filter((each) => new Set(partsOf(each)).size === 1)),
     reordered: reordered(attempts, effects, (each) => rowOf(each)?.position),
     overtaken: overtaken(acknowledged),
-    moved: numbers(acknowledged.filter((each) => rowOf(each) && rowOf(each)?.position !== each.acknowledged?.position)),
+    moved: numbers(acknowledged.filter((each) => isMoved(each, rowOf(each)?.position))),
     strange: [
       ...[...parts.keys()].filter((n) => !attemptedNumbers.has(n)),
       ...ledger.flatMap((row, i) => (known.has(row.write_id) ? [] : [i])),
@@ -229,6 +235,11 @@ export async function findWrongs(site: OwnSite, attempts: readonly Attempt[]): P
     reused: reused(acknowledged, rows),
     misjudged: numbers(attempts.filter((each) => rowOf(each) && (rowOf(each)?.outcome === "REJECTED") !== each.poison)),
   };
+}
+
+function isMoved({ acknowledged, repeated }: Attempt, inLedger: Position | undefined): boolean {
+  if (!acknowledged || inLedger === undefined || acknowledged.position === inLedger) return false;
+  return !repeated || acknowledged.position < inLedger;
 }
 
 function reordered(
