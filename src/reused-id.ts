@@ -12,6 +12,6 @@ export function contentId({ writeId, payloadHash }: Pick<Write, "writeId" | "pay
 /** Why it is rejected. */
 export function reusedRejection(write: Write): Rejection {
   const { writeId } = write;
-  const message = `write id ${writeId} was used before with other content; this content is rejected as write ${contentId(write)}`;
+  const message = `write id ${writeId} was used before with other content; this content is rejected as write ${contentId(write)}; whoever sent it may know that already`;
   return { reason: "WRITE_ID_REUSED", message, writeId };
 }

@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
+import type { LedgerRow } from "../postgres/ledger.ts";
 import type { Mutation } from "../write.ts";
 import { BufferedWrites } from "./buffered-writes.ts";
 import { decodeWrite, encodeWrite } from "./entry-codec.ts";
+import { ledgerRowOf, settle } from "./settle.ts";
 
 const mutation = (operation: Mutation["operation"], key: string): Mutation => ({
   table: "public.log",
@@ -113,4 +115,41 @@ test("G2: what main itself has lost is open again", () => {
     ["ACCEPTED", undefined],
     ["ACCEPTED", undefined],
   ]);
+});
+
+test("G5: what is unproven again does not hide what later writes do to the same rows", () => {
+  const buffer = buffered(
+    ["a", mutation("insert", "1")],
+    ["b", mutation("insert", "2")],
+    ["c", mutation("delete", "1")],
+  );
+  buffer.prove(2n);
+  buffer.unprove(0n);
+  expect(buffer.rowExists("public.log", ["1"])).toBe(false);
+  expect(buffer.rowExists("public.log", ["2"])).toBe(true);
+  expect(buffer.unproven).toBe(3);
+});
+
+test("G8: a second content that an older version passed over without a row of its own is settled by its id's", () => {
+  const buffer = buffered(["a", mutation("insert", "1")]);
+  buffer.add(
+    2n,
+    "a",
+    encodeWrite({ writeId: "a", payloadHash: Buffer.from("other"), mutations: [mutation("insert", "2")] }),
+  );
+  const entry = buffer.firstAfter(1n);
+  if (!entry) throw new Error("no entry");
+  const row: LedgerRow = {
+    writeId: "a",
+    site: "s",
+    position: 1n,
+    payloadHash: Buffer.from("a"),
+    outcome: "APPLIED",
+    rejection: undefined,
+    appliedAt: new Date(0),
+  };
+  const found = ledgerRowOf(entry, new Map([["a", row]]));
+  expect(found).toBe(row);
+  settle(buffer, entry, row);
+  expect(entry).toMatchObject({ state: "REJECTED", rejection: { reason: "WRITE_ID_REUSED" } });
 });

@@ -163,6 +163,7 @@ export class BufferedWrites {
       if (i < this.#proven) continue;
       this.#touch(entry.write.mutations, 1);
       if (entry.duplicateOf === undefined) this.#recordRows(entry);
+      if (this.unproven > DECODED) entry.forgetDecoded();
     }
   }
 
@@ -257,12 +258,14 @@ export class BufferedWrites {
    */
   unprove(position: Position): void {
     const from = this.#indexAfter(position);
-    for (const entry of this.#entries.slice(from, this.#proven)) {
+    const again = this.#entries.slice(from, this.#proven);
+    this.#proven = Math.min(this.#proven, from);
+    for (const entry of again) {
       if (entry.state === "REPLICATED") entry.state = "APPLIED";
       this.#touch(entry.write.mutations, 1);
+      if (entry.duplicateOf === undefined) this.#recordRows(entry);
+      if (this.unproven > DECODED) entry.forgetDecoded();
     }
-    this.#proven = Math.min(this.#proven, from);
-    for (const entry of this.#entries.slice(from)) if (entry.duplicateOf === undefined) this.#recordRows(entry);
   }
 
   /**
@@ -332,7 +335,9 @@ export class BufferedWrites {
         rows = new Map();
         this.#rows.set(table, rows);
       }
-      rows.set(JSON.stringify(key), entry);
+      const row = JSON.stringify(key);
+      const known = rows.get(row);
+      if (!known || known.position < entry.position) rows.set(row, entry);
     }
   }
 

@@ -21,10 +21,13 @@ export function ledgerIds(entry: BufferedWrite): string[] {
   return entry.conflicting ? [entry.writeId, contentId(entry.write)] : [entry.writeId];
 }
 
-/** Its row among those of its ledgerIds: its content's, unless its id turned out to be this content's after all. */
+/**
+ * Its row among those of its ledgerIds: its content's, unless its id turned out to be this content's after all. An older
+ * version passed over such an entry without a row for its content; then the id's own has to do.
+ */
 export function ledgerRowOf(entry: BufferedWrite, rows: ReadonlyMap<string, LedgerRow>): LedgerRow | undefined {
   const row = rows.get(entry.writeId);
-  return entry.conflicting && !(row && isOf(row, entry)) ? rows.get(contentId(entry.write)) : row;
+  return entry.conflicting && !(row && isOf(row, entry)) ? (rows.get(contentId(entry.write)) ?? row) : row;
 }
 
 /** The id by which a rejected entry is in the ledger: not its own where that belongs to other content. */

@@ -240,19 +240,20 @@ export class Processor {
   }
 
   /**
-   * Where main came back older than the oldest write that is still in the buffer, what was between is lost; the cursor
-   * moves past it, since a replica that stays behind what was proven would be refused to every merged read for ever.
+   * Where main came back older than the oldest write that this process still remembers, what was between is lost, whoever
+   * trimmed it; what is remembered is applied again, also where another process has trimmed it. The cursor
+   * moves past what is lost, since a replica that stays behind what was proven would be refused to every merged read for ever.
    */
   async #passOverForgotten(applier: Applier, cursor: Position): Promise<Position> {
     const { buffer } = this.#options;
-    const { trimmedTo } = buffer.writes;
-    if (cursor >= trimmedTo) return cursor;
+    const { forgottenTo } = buffer.writes;
+    if (cursor >= forgottenTo) return cursor;
     // Before the cursor moves: afterwards nothing tells that there was a gap.
     await buffer.reportLoss(
-      `main came back older, as after a failover to a standby that was behind: it has no write after position ${formatPosition(cursor)}, and those up to ${formatPosition(trimmedTo)} had left the buffer, so they are lost`,
+      `main came back older, as after a failover to a standby that was behind: it has no write after position ${formatPosition(cursor)}, and those up to ${formatPosition(forgottenTo)} had left the buffer, so they are lost`,
     );
-    await applier.connection.query(advanceCursor(applier.site, applier.token, cursor, trimmedTo));
-    return trimmedTo;
+    await applier.connection.query(advanceCursor(applier.site, applier.token, cursor, forgottenTo));
+    return forgottenTo;
   }
 
   async #takeCursor(connection: PipelinedConnection): Promise<{ applier: Applier; cursor: Position }> {
@@ -448,7 +449,8 @@ export class Processor {
     if (next && next.position > this.#deciding.to) this.#deciding = { ...this.#deciding, to: next.position };
     this.#options.logger.error(
       { writeId: entry.writeId, position: formatPosition(entry.position), rejection },
-      "main rejected an acknowledged write",
+      // Of two contents under one id the later one's caller may have been told at once.
+      entry.conflicting ? "main rejected a second content of a write id" : "main rejected an acknowledged write",
     );
   }
 

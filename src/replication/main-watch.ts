@@ -66,9 +66,10 @@ export class MainWatch {
       try {
         this.#state = await readMainState(pool, site, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
         this.#at = new Date();
-        // A standby may show a commit before main itself does. Only a main of a later timeline has lost what it showed.
+        // A standby may show a commit before main itself does: of what it shows only a main of a later timeline has lost
+        // any. What the replica does not show is known from main's own word, and lost where main takes that back.
         const { cursor, timeline } = this.#state;
-        if (timeline > localTimeline) tracker?.mainIsAt(cursor, before);
+        if (timeline > localTimeline || (tracker?.proven ?? START) <= cursor) tracker?.mainIsAt(cursor, before);
         else tracker?.mainDecided(cursor);
         if (this.part.status.state !== "RUNNING") logger.info({}, "the main database answers");
         this.part.set("RUNNING");

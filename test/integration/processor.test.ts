@@ -257,7 +257,7 @@ test("G2: a second content of a write id is rejected by an id of its own, once, 
       hash: Buffer.from(write.payloadHash),
       error: {
         reason: "WRITE_ID_REUSED",
-        message: `write id ${write.writeId} was used before with other content; this content is rejected as write ${contentId(write)}`,
+        message: `write id ${write.writeId} was used before with other content; this content is rejected as write ${contentId(write)}; whoever sent it may know that already`,
         writeId: write.writeId,
       },
       payload: write.mutations,
