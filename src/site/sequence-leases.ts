@@ -1,0 +1,288 @@
+import type pg from "pg";
+import type { LeasedValues, TakenValues } from "../buffer/leased-values.ts";
+import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
+import { type Catalog, isOwn, type Sequence, sequenceColumns } from "../catalog/catalog.ts";
+import type { CatalogKeeper } from "../catalog/catalog-keeper.ts";
+import { neededValues, type SequenceNeed, type SequenceValues } from "../catalog/complete-write.ts";
+import { OpsDbError } from "../errors.ts";
+import { aborted, sleep } from "../lib/abort.ts";
+import { Latest } from "../lib/latest.ts";
+import type { Logger } from "../lib/logger.ts";
+import { type Lease, leaseValues } from "../postgres/lease-values.ts";
+import { messageOf, sqlstateOf } from "../postgres/sqlstate.ts";
+import { useClient } from "../postgres/use-client.ts";
+import type { MainWatch } from "../replication/main-watch.ts";
+import type { SequenceStatus } from "../replication/status.ts";
+import type { RequestedWrite } from "../write.ts";
+
+export interface SequenceLeasesOptions {
+  values: LeasedValues;
+  buffer: Pick<RedisWriteBuffer, "accepting">;
+  catalog: CatalogKeeper;
+  main: pg.Pool;
+  mainWatch: MainWatch;
+  /** Values of each sequence that are to be in stock. */
+  block: number;
+  /** Time between looks at what is in stock, milliseconds. */
+  pollMs: number;
+  /** A lease that main does not answer in this time is given up, milliseconds. */
+  timeoutMs: number;
+  logger: Logger;
+}
+
+/** What is known of one sequence. */
+interface Stock {
+  sequence: Sequence;
+  size: number;
+  /** What it is filled up to. */
+  target: number;
+  /** Why main gave none the last time; undefined where it did. */
+  refusal: string | undefined;
+  /** The low stock was told. */
+  told: boolean;
+}
+
+const LIMIT_REACHED = "2200H";
+
+/**
+ * Keeps values of main's sequences in stock at a secondary site, so that keys are made there while main is away. Every
+ * process looks; whichever sees that half of a stock is gone leases more.
+ */
+export class SequenceLeases {
+  readonly #options: SequenceLeasesOptions;
+  #stocks = new Map<string, Stock>();
+  /** Values that writes are waiting for, by sequence. */
+  readonly #wanted = new Map<string, number>();
+  /** Moves when somebody should look now. */
+  readonly #due = new Latest(0);
+  /** Moves when a look is over. */
+  readonly #looked = new Latest(0);
+
+  constructor(options: SequenceLeasesOptions) {
+    this.#options = options;
+  }
+
+  get status(): SequenceStatus[] {
+    return [...this.#stocks.values()].map(({ sequence, size, target, refusal }) => ({
+      name: sequence.name,
+      stock: size,
+      target,
+      ...(refusal === undefined ? {} : { reason: refusal }),
+    }));
+  }
+
+  /**
+   * Takes what completes a write. A key without a value is an error, SEQUENCE_EXHAUSTED; any other column is left to main
+   * then. While main answers, a lease under way is waited for until the signal.
+   */
+  async take(catalog: Catalog, requested: RequestedWrite, signal: AbortSignal): Promise<TakenForWrite> {
+    const taken: TakenValues[] = [];
+    try {
+      for (const need of neededValues(catalog, requested)) {
+        const values = await this.#take(need, signal);
+        if (values) taken.push(values);
+        else if (need.key) throw this.#exhausted(need, need.key);
+      }
+    } catch (error) {
+      for (const each of taken) this.#options.values.giveBack(each);
+      throw error;
+    }
+    return new TakenForWrite(this.#options.values, taken);
+  }
+
+  /** Looks until the signal. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { pollMs, catalog } = this.#options;
+    while (!signal.aborted) {
+      const due = this.#due.version;
+      const known = catalog.catalog.version;
+      try {
+        await this.#look(signal);
+      } catch (error) {
+        this.#options.logger.debug({ error }, "the stock of sequences could not be looked at");
+      }
+      this.#looked.set(this.#looked.value + 1);
+      const stop = new AbortController();
+      const either = AbortSignal.any([signal, stop.signal]);
+      const waits = [sleep(pollMs, either), this.#due.changed(due, either), catalog.catalog.changed(known, either)];
+      await Promise.race(waits).catch(() => {});
+      stop.abort();
+      await Promise.allSettled(waits);
+    }
+  }
+
+  async #take({ sequence, count, key }: SequenceNeed, signal: AbortSignal): Promise<TakenValues | undefined> {
+    const { values, mainWatch } = this.#options;
+    for (let look = 0; ; look++) {
+      const looks = this.#looked.version;
+      const taken = await values.take(sequence.id, count);
+      if (taken) return taken;
+      this.#wanted.set(sequence.id, Math.max(count, this.#wanted.get(sequence.id) ?? 0));
+      this.#due.set(this.#due.value + 1);
+      // A look that is under way may have begun before; the one after it has not.
+      if (!key || mainWatch.part.status.state !== "RUNNING" || look === 2) return undefined;
+      try {
+        await this.#looked.changed(looks, signal);
+      } catch {
+        return undefined;
+      }
+    }
+  }
+
+  #exhausted(
+    { sequence, count }: SequenceNeed,
+    { table, column, field }: NonNullable<SequenceNeed["key"]>,
+  ): OpsDbError {
+    const { mainWatch } = this.#options;
+    const { state, reason } = mainWatch.part.status;
+    const why =
+      this.#stocks.get(sequence.id)?.refusal ??
+      (state === "RUNNING" ? "more are being leased" : `main does not answer: ${reason}`);
+    return new OpsDbError(
+      "SEQUENCE_EXHAUSTED",
+      `column ${column} of the primary key needs ${count === 1 ? "a value" : `${count} values`} of sequence ${sequence.name}, and this site has none left; ${why}`,
+      {
+        field,
+        metadata: { table, column, sequence: sequence.name },
+        retryAfterMs: state === "RUNNING" ? 1_000 : 5_000,
+      },
+    );
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const { catalog, values, buffer, mainWatch } = this.#options;
+    const known = catalog.catalog.value;
+    if (!known || !buffer.accepting.value) return;
+    this.#stocks = this.#stocksOf(known);
+    const stocks = [...this.#stocks.values()];
+    if (stocks.length === 0) return;
+    const sizes = await values.sizes(stocks.map(({ sequence }) => sequence.id));
+    for (const [i, stock] of stocks.entries()) stock.size = sizes[i] ?? 0;
+    if (mainWatch.part.status.state === "RUNNING")
+      await this.#lease(
+        stocks.filter((stock) => this.#isLow(stock)),
+        signal,
+      );
+    // At the first look nobody has tried yet.
+    if (this.#looked.value > 0) for (const stock of stocks) this.#tell(stock);
+  }
+
+  #stocksOf(catalog: Catalog): Map<string, Stock> {
+    const tables = catalog.tables.filter((table) => table.primaryKey.length > 0 && !isOwn(table));
+    const sequences = tables.flatMap((table) => sequenceColumns(table).map(({ sequence }) => sequence));
+    return new Map(
+      sequences.map((sequence) => [
+        sequence.id,
+        this.#stocks.get(sequence.id) ?? {
+          sequence,
+          size: 0,
+          target: this.#options.block,
+          refusal: undefined,
+          told: false,
+        },
+      ]),
+    );
+  }
+
+  #isLow({ sequence, size, target }: Stock): boolean {
+    return size < target / 2 || size < (this.#wanted.get(sequence.id) ?? 0);
+  }
+
+  async #lease(stocks: readonly Stock[], signal: AbortSignal): Promise<void> {
+    const { values, timeoutMs, logger } = this.#options;
+    // Before main is asked: values that Redis has no memory for would be lost.
+    if (stocks.length === 0 || !(await values.begin(timeoutMs * 2))) return;
+    try {
+      for (const stock of stocks) {
+        const { sequence, refusal } = stock;
+        try {
+          await this.#leaseOne(stock, signal);
+          stock.refusal = undefined;
+        } catch (error) {
+          if (signal.aborted) return;
+          stock.refusal = `main gives none: ${messageOf(error)}`;
+          if (stock.refusal !== refusal)
+            logger.warn({ error, sequence: sequence.name }, "no values of a sequence can be leased");
+          if (sqlstateOf(error) === undefined) return; // the connection, not the sequence
+        }
+      }
+    } finally {
+      await values.end().catch(() => {});
+    }
+  }
+
+  async #leaseOne(stock: Stock, signal: AbortSignal): Promise<void> {
+    const { values, main, block, timeoutMs, logger } = this.#options;
+    const { sequence, size } = stock;
+    const least = this.#wanted.get(sequence.id) ?? 0;
+    this.#wanted.delete(sequence.id);
+    const timed = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    const ask = (most: number): Promise<Lease | undefined> =>
+      useClient(main, timed, (client) => leaseValues(client, { oid: sequence.oid, block, stock: size, least, most }));
+    let lease: Lease | undefined;
+    // Somebody else may have taken what seemed to be left: fewer, then.
+    for (let most = Math.max(block, least); ; most = Math.floor(most / 2))
+      try {
+        lease = await ask(most);
+        break;
+      } catch (error) {
+        if (sqlstateOf(error) !== LIMIT_REACHED || most <= 1) throw error;
+      }
+    if (!lease) throw new Error(`main has no sequence ${sequence.name} any more`);
+    stock.target = lease.target;
+    if (lease.target === 0) throw new Error(`sequence ${sequence.name} has reached its limit`);
+    const given = lease.ranges.reduce((sum, { count }) => sum + count, 0);
+    // Under the name that main has for it: where it was restarted there, the catalog here will follow.
+    const kept = await aborted(timed, values.add(lease.id, lease.ranges));
+    if (lease.id === sequence.id) stock.size += kept;
+    if (kept < given)
+      logger.warn(
+        { sequence: sequence.name, values: given - kept },
+        "main gave values of a sequence that it had given before; they are not used",
+      );
+    if (kept > 0) logger.info({ sequence: sequence.name, values: kept }, "values of a sequence were leased");
+  }
+
+  #tell(stock: Stock): void {
+    const { logger } = this.#options;
+    const low = stock.size < stock.target / 10 || stock.target === 0;
+    if (low && !stock.told)
+      logger.warn(
+        { sequence: stock.sequence.name, stock: stock.size, reason: stock.refusal },
+        "few values of a sequence are left; without any, rows that need one as their key are refused",
+      );
+    stock.told = low;
+  }
+}
+
+/** The values of sequences that were taken for one write. */
+export class TakenForWrite implements SequenceValues {
+  readonly #values: LeasedValues;
+  readonly #taken: readonly TakenValues[];
+  readonly #next = new Map<string, bigint[]>();
+
+  constructor(values: LeasedValues, taken: readonly TakenValues[]) {
+    this.#values = values;
+    this.#taken = taken;
+    for (const { id, values: each } of taken) this.#next.set(id, [...each].reverse());
+  }
+
+  /** The row's key cannot be told from the write id alone. */
+  get any(): boolean {
+    return this.#taken.length > 0;
+  }
+
+  next({ id }: Sequence): string | undefined {
+    return this.#next.get(id)?.pop()?.toString();
+  }
+
+  /** Whether the write may still be stored with them. */
+  get current(): boolean {
+    return this.#taken.every((each) => this.#values.isCurrent(each));
+  }
+
+  /** Nobody was told them. */
+  giveBack(): void {
+    for (const each of this.#taken) this.#values.giveBack(each);
+  }
+}
