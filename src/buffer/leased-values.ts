@@ -20,6 +20,7 @@ export interface LeasedValuesOptions {
 
 /** How far main has given values of each sequence to this site. */
 const LEASED_TO = "leased-to";
+const LEASED_ON = "leased-on-timeline";
 const LEASING = "leasing";
 /** At most so many pieces are taken at once. */
 const PIECES_AT_ONCE = 1_000;
@@ -37,6 +38,8 @@ export class LeasedValues {
   readonly #options: LeasedValuesOptions;
   /** By sequence: what this process has taken, and in which session. */
   readonly #taken = new Map<string, { session: number; ranges: ValueRange[]; size: number }>();
+  /** What is in Redis, as it was counted last. */
+  readonly #counted = new Map<string, { pieces: number; size: number }>();
   readonly #taking = new Map<string, Promise<boolean>>();
 
   constructor(options: LeasedValuesOptions) {
@@ -72,11 +75,10 @@ export class LeasedValues {
     own.size += taken.values.length;
   }
 
-  /** About how many are left of each, with what this process has taken. */
+  /** How many are left of each, with what this process has taken. */
   async sizes(ids: readonly string[]): Promise<number[]> {
-    const { redis } = this.#options.buffer;
-    const pieces = await Promise.all(ids.map((id) => redis.zlexcount(this.#key, ...within(id))));
-    return pieces.map((count, i) => count * this.#options.pieceSize + this.#own(ids[i] ?? "").size);
+    const sizes = await Promise.all(ids.map((id) => this.#sizeInRedis(id)));
+    return sizes.map((size, i) => size + this.#own(ids[i] ?? "").size);
   }
 
   /**
@@ -110,6 +112,30 @@ export class LeasedValues {
   async end(): Promise<void> {
     const { buffer } = this.#options;
     await buffer.redis.del(buffer.key(LEASING));
+  }
+
+  /** The timeline of main on which values were leased last. */
+  async timeline(): Promise<number | undefined> {
+    const { buffer } = this.#options;
+    const text = await buffer.redis.get(buffer.key(LEASED_ON));
+    return text === null ? undefined : Number(text);
+  }
+
+  async noteTimeline(timeline: number): Promise<void> {
+    const { buffer } = this.#options;
+    await buffer.redis.set(buffer.key(LEASED_ON), timeline);
+  }
+
+  /** Pieces are looked at only where their number has changed. */
+  async #sizeInRedis(id: string): Promise<number> {
+    const { redis } = this.#options.buffer;
+    const pieces = await redis.zlexcount(this.#key, ...within(id));
+    const counted = this.#counted.get(id);
+    if (counted?.pieces === pieces) return counted.size;
+    const members = await redis.zrangebylex(this.#key, ...within(id));
+    const size = members.reduce((sum, member) => sum + rangeOf(member).count, 0);
+    this.#counted.set(id, { pieces: members.length, size });
+    return size;
   }
 
   get #key(): string {

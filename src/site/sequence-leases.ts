@@ -43,6 +43,8 @@ interface Stock {
 }
 
 const LIMIT_REACHED = "2200H";
+/** Statements of one look for one sequence that main gives again from where it once was. */
+const ROUNDS = 20;
 
 /**
  * Keeps values of main's sequences in stock at a secondary site, so that keys are made there while main is away. Every
@@ -51,6 +53,8 @@ const LIMIT_REACHED = "2200H";
 export class SequenceLeases {
   readonly #options: SequenceLeasesOptions;
   #stocks = new Map<string, Stock>();
+  /** Of main, when values were leased last; undefined: not known yet. */
+  #timeline: number | undefined;
   /** Values that writes are waiting for, by sequence. */
   readonly #wanted = new Map<string, number>();
   /** Moves when somebody should look now. */
@@ -117,10 +121,11 @@ export class SequenceLeases {
       const looks = this.#looked.version;
       const taken = await values.take(sequence.id, count);
       if (taken) return taken;
+      if (mainWatch.part.status.state !== "RUNNING" || look === 2) return undefined;
       this.#wanted.set(sequence.id, Math.max(count, this.#wanted.get(sequence.id) ?? 0));
       this.#due.set(this.#due.value + 1);
+      if (!key) return undefined;
       // A look that is under way may have begun before; the one after it has not.
-      if (!key || mainWatch.part.status.state !== "RUNNING" || look === 2) return undefined;
       try {
         await this.#looked.changed(looks, signal);
       } catch {
@@ -158,11 +163,16 @@ export class SequenceLeases {
     if (stocks.length === 0) return;
     const sizes = await values.sizes(stocks.map(({ sequence }) => sequence.id));
     for (const [i, stock] of stocks.entries()) stock.size = sizes[i] ?? 0;
-    if (mainWatch.part.status.state === "RUNNING")
-      await this.#lease(
-        stocks.filter((stock) => this.#isLow(stock)),
-        signal,
-      );
+    if (mainWatch.part.status.state === "RUNNING") {
+      const { timeline } = mainWatch.status;
+      const failedOver = timeline !== undefined && (await this.#isNewTimeline(timeline));
+      const due = stocks.filter((stock) => failedOver || this.#isLow(stock));
+      const done = await this.#lease(due, failedOver, signal);
+      if (failedOver && done) {
+        await values.noteTimeline(timeline);
+        this.#timeline = timeline;
+      }
+    }
     // At the first look nobody has tried yet.
     if (this.#looked.value > 0) for (const stock of stocks) this.#tell(stock);
   }
@@ -184,63 +194,83 @@ export class SequenceLeases {
     );
   }
 
+  /** A main that took over may lack the last leases, and would make keys of its own that were leased before. */
+  async #isNewTimeline(timeline: number): Promise<boolean> {
+    const { values } = this.#options;
+    this.#timeline ??= await values.timeline();
+    if (this.#timeline === undefined) {
+      await values.noteTimeline(timeline);
+      this.#timeline = timeline;
+    }
+    return timeline > this.#timeline;
+  }
+
   #isLow({ sequence, size, target }: Stock): boolean {
     return size < target / 2 || size < (this.#wanted.get(sequence.id) ?? 0);
   }
 
-  async #lease(stocks: readonly Stock[], signal: AbortSignal): Promise<void> {
+  /** Answers whether main was asked for all of them. `overtake`: for a value more than there is, if nothing else. */
+  async #lease(stocks: readonly Stock[], overtake: boolean, signal: AbortSignal): Promise<boolean> {
     const { values, timeoutMs, logger } = this.#options;
     // Before main is asked: values that Redis has no memory for would be lost.
-    if (stocks.length === 0 || !(await values.begin(timeoutMs * 2))) return;
+    if (stocks.length === 0) return true;
+    if (!(await values.begin(timeoutMs * 2))) return false;
     try {
       for (const stock of stocks) {
         const { sequence, refusal } = stock;
         try {
-          await this.#leaseOne(stock, signal);
+          await this.#leaseOne(stock, overtake ? stock.size + 1 : 0, signal);
           stock.refusal = undefined;
         } catch (error) {
-          if (signal.aborted) return;
+          if (signal.aborted) return false;
           stock.refusal = `main gives none: ${messageOf(error)}`;
           if (stock.refusal !== refusal)
             logger.warn({ error, sequence: sequence.name }, "no values of a sequence can be leased");
-          if (sqlstateOf(error) === undefined) return; // the connection, not the sequence
+          if (sqlstateOf(error) === undefined) return false; // the connection, not the sequence
         }
       }
+      return true;
     } finally {
       await values.end().catch(() => {});
     }
   }
 
-  async #leaseOne(stock: Stock, signal: AbortSignal): Promise<void> {
-    const { values, main, block, timeoutMs, logger } = this.#options;
-    const { sequence, size } = stock;
-    const least = this.#wanted.get(sequence.id) ?? 0;
-    this.#wanted.delete(sequence.id);
+  async #leaseOne(stock: Stock, atLeast: number, signal: AbortSignal): Promise<void> {
+    const { values, timeoutMs, logger } = this.#options;
+    const { sequence } = stock;
     const timed = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-    const ask = (most: number): Promise<Lease | undefined> =>
-      useClient(main, timed, (client) => leaseValues(client, { oid: sequence.oid, block, stock: size, least, most }));
-    let lease: Lease | undefined;
-    // Somebody else may have taken what seemed to be left: fewer, then.
-    for (let most = Math.max(block, least); ; most = Math.floor(most / 2))
-      try {
-        lease = await ask(most);
-        break;
-      } catch (error) {
-        if (sqlstateOf(error) !== LIMIT_REACHED || most <= 1) throw error;
-      }
-    if (!lease) throw new Error(`main has no sequence ${sequence.name} any more`);
-    stock.target = lease.target;
-    if (lease.target === 0) throw new Error(`sequence ${sequence.name} has reached its limit`);
-    const given = lease.ranges.reduce((sum, { count }) => sum + count, 0);
-    // Under the name that main has for it: where it was restarted there, the catalog here will follow.
-    const kept = await aborted(timed, values.add(lease.id, lease.ranges));
-    if (lease.id === sequence.id) stock.size += kept;
-    if (kept < given)
+    const least = Math.max(atLeast, this.#wanted.get(sequence.id) ?? 0);
+    this.#wanted.delete(sequence.id);
+    // Where main gives what it has given before, it is asked on until it is past that: then its own rows are, too.
+    for (let round = 0; round < ROUNDS; round++) {
+      const lease = await this.#ask(stock, least, timed);
+      stock.target = lease.target;
+      if (lease.target === 0) throw new Error(`sequence ${sequence.name} has reached its limit`);
+      const given = lease.ranges.reduce((sum, { count }) => sum + count, 0);
+      // Under the name that main has for it: where it was restarted there, the catalog here will follow.
+      const kept = await aborted(timed, values.add(lease.id, lease.ranges));
+      if (lease.id === sequence.id) stock.size += kept;
+      if (kept > 0) logger.info({ sequence: sequence.name, values: kept }, "values of a sequence were leased");
+      if (kept === given) return;
       logger.warn(
         { sequence: sequence.name, values: given - kept },
         "main gave values of a sequence that it had given before; they are not used",
       );
-    if (kept > 0) logger.info({ sequence: sequence.name, values: kept }, "values of a sequence were leased");
+    }
+  }
+
+  /** One statement on main. Somebody else may have taken what seemed to be left: then it is fewer. */
+  async #ask({ sequence: { oid, name }, size }: Stock, least: number, signal: AbortSignal): Promise<Lease> {
+    const { main, block } = this.#options;
+    for (let most = Math.max(block, least); ; most = Math.floor(most / 2))
+      try {
+        const asked = { oid, block, stock: size, least, most };
+        const lease = await useClient(main, signal, (client) => leaseValues(client, asked));
+        if (!lease) throw new Error(`main has no sequence ${name} any more`);
+        return lease;
+      } catch (error) {
+        if (sqlstateOf(error) !== LIMIT_REACHED || most <= 1) throw error;
+      }
   }
 
   #tell(stock: Stock): void {
