@@ -1,12 +1,14 @@
+import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { insert, remove } from "../../demo/mutations.ts";
 import { integer, text } from "../../demo/values.ts";
 import type { WriteResponse } from "../../gen/ts/opsdb/v1/write_pb.ts";
-import { refusal, type SiteCaller } from "../e2e/site-caller.ts";
+import { refusal, SiteCaller } from "../e2e/site-caller.ts";
 import { eventually } from "../support/eventually.ts";
+import type { Address } from "../support/postgres-pair.ts";
 import { copyRedisFiles, removeRedisFiles } from "../support/redis-server.ts";
 import { sql } from "../support/sql.ts";
-import { startTwoSite, type TwoSite } from "../support/two-site.ts";
+import { databaseName, startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { OwnSite, temporaryDirectory } from "./own-site.ts";
 
 // Several restarts of real servers each, on machines that are busy.
@@ -18,9 +20,13 @@ let sites: TwoSite;
 
 beforeAll(async () => {
   sites = await startTwoSite({ servers: false });
-  await sql(sites.urls.main, "create table log (id bigint generated always as identity primary key, v text not null)");
-  await sites.standby.caughtUp();
+  await createLog(sites);
 });
+
+async function createLog({ urls, standby }: TwoSite): Promise<void> {
+  await sql(urls.main, "create table log (id bigint generated always as identity primary key, v text not null)");
+  await standby.caughtUp();
+}
 
 afterAll(async () => {
   await sites?.[Symbol.asyncDispose]();
@@ -31,19 +37,19 @@ test("G1 G2: keys are made once whatever dies: servers are killed, Redis is kill
   const keys = new Keys();
   for (let i = 0; i < 3; i++) {
     sites.link.cut();
-    await keys.write(site.callers, 60);
+    await keys.attempt(site.callers, 60);
     await site.servers[i % 2]?.kill();
-    await keys.write(site.callers, 20);
+    await keys.attempt(site.callers, 20);
     await site.servers[i % 2]?.start();
     await site.ready();
     await site.redis.kill();
-    await keys.write(site.callers, 4);
+    await keys.attempt(site.callers, 4);
     await site.redis.start();
     await site.ready();
-    await keys.write(site.callers, 60);
+    await keys.attempt(site.callers, 60);
     await sql(sites.urls.main, "insert into log (v) select 'main' from generate_series(1, 200)");
     sites.link.heal();
-    await keys.write(site.callers, 20);
+    await keys.attempt(site.callers, 20);
   }
   await site.drained();
   await keys.expectOnMain();
@@ -75,7 +81,11 @@ test.each(losses)(
       reason: "SEQUENCE_EXHAUSTED",
       metadata: { sequence: "public.log_id_seq" },
     });
-    expect(await site.metric(STOCK)).toBe(0);
+    await eventually(
+      () => site.metric(STOCK),
+      (stock) => stock === 0,
+      { what: "that no value is in stock" },
+    );
     sites.link.heal();
     await stocked(site);
     await keys.write(site.callers, 300);
@@ -110,6 +120,64 @@ test("G2: an older copy of Redis that lacks no write still has values that serve
   await keys.expectOnMain();
 });
 
+test("G2 failover: main's standby takes over without the last leases; main is led past them, and its own keys meet none of the site's", async () => {
+  await using pair = await startTwoSite({
+    separateLinks: true,
+    servers: false,
+    env: {
+      secondary: { MAIN_TIMEOUT_MS: "2000", STATUS_POLL_MS: "200", REDIS_TIMEOUT_MS: "2000", SEQUENCE_BLOCK: "400" },
+    },
+  });
+  if (!pair.anotherStandby) throw new Error("the servers are containers: set TEST_POSTGRES_BIN");
+  await createLog(pair);
+  await pair.secondary.start();
+  await pair.secondary.ready();
+  using caller = new SiteCaller(pair.secondary);
+  const lastValue = async (url: string) =>
+    Number((await sql<{ last_value: string }>(url, "select last_value::text from log_id_seq"))[0]?.last_value);
+  await eventually(
+    () => lastValue(pair.urls.main),
+    (value) => value >= 400,
+    { what: "the first lease" },
+  );
+  await pair.standby.caughtUp();
+  pair.walLink.cut({ mode: "blackhole" });
+  const keys = new Keys();
+  await keys.write([caller], 250);
+  // More was leased, and the standby does not know of it.
+  const leased = await eventually(
+    () => lastValue(pair.urls.main),
+    (value) => value > 500,
+    { what: "another lease" },
+  );
+  await keys.write([caller], 50);
+  await pair.primary.kill();
+  await pair.standby.promote();
+  const main = pair.standby.urlOf(databaseName);
+  expect(await lastValue(main)).toBeLessThan(leased);
+  pair.walLink.heal();
+  const via = (source: Address) => pair.walLink.forward(source);
+  pair.localIs(await pair.anotherStandby({ name: "rebuilt", from: pair.standby, via }));
+  pair.mainIs(pair.standby);
+  await eventually(
+    () => lastValue(main),
+    (value) => value > leased,
+    {
+      timeoutMs: 30_000,
+      what: "that main is past what was leased",
+    },
+  );
+  await sql(main, "insert into log (v) select 'main' from generate_series(1, 500)");
+  await keys.write([caller], 300);
+  expect(keys.acknowledged.size).toBe(600);
+  await eventually(
+    () => sql(main, "select count(*)::int as n from log where v <> 'main'"),
+    ([row]) => row?.n === 600,
+    { timeoutMs: 30_000, what: "that all rows are on main" },
+  );
+  await keys.expectOnMain(main);
+});
+
 /** The keys that were acknowledged, and the rows that they were acknowledged for. */
 class Keys {
   /** Undefined: the row was deleted again. */
@@ -117,18 +185,32 @@ class Keys {
   static #next = 0;
 
   /** So many attempts by each caller, all at once; those that are refused or lost have no key. */
+  async attempt(callers: readonly SiteCaller[], count: number): Promise<void> {
+    await this.#each(callers, count, (caller, v) => write(caller, v).catch(() => undefined));
+  }
+
+  /** So many rows by each caller, all at once; each is repeated with its id until it is acknowledged. */
   async write(callers: readonly SiteCaller[], count: number): Promise<void> {
-    await Promise.all(
-      callers.flatMap((caller) =>
-        Array.from({ length: count }, async () => {
-          const v = `row ${Keys.#next++}`;
-          const key = keyOf(await write(caller, v).catch(() => undefined));
-          if (key === undefined) return;
-          expect(this.acknowledged.has(key), `the key ${key} was acknowledged twice`).toBe(false);
-          this.acknowledged.set(key, v);
-        }),
-      ),
-    );
+    await this.#each(callers, count, (caller, v) => {
+      const writeId = randomUUID();
+      return eventually(() => write(caller, v, writeId), undefined, { timeoutMs: 30_000, everyMs: 200 });
+    });
+  }
+
+  async #each(
+    callers: readonly SiteCaller[],
+    count: number,
+    make: (caller: SiteCaller, v: string) => Promise<WriteResponse | undefined>,
+  ): Promise<void> {
+    const one = async (caller: SiteCaller): Promise<void> => {
+      const v = `row ${Keys.#next++}`;
+      const response = await make(caller, v);
+      if (!response) return;
+      const key = keyOf(response);
+      expect(this.acknowledged.has(key), `the key ${key} was acknowledged twice`).toBe(false);
+      this.acknowledged.set(key, v);
+    };
+    await Promise.all(callers.flatMap((caller) => Array.from({ length: count }, () => one(caller))));
   }
 
   async removeRows(caller: SiteCaller): Promise<void> {
@@ -137,23 +219,23 @@ class Keys {
     for (const [id] of kept) this.acknowledged.set(id, undefined);
   }
 
-  async expectOnMain(): Promise<void> {
-    const rows = await sql<{ id: string; v: string }>(sites.urls.main, "select id::text, v from log where v <> 'main'");
+  async expectOnMain(url = sites.urls.main): Promise<void> {
+    const rows = await sql<{ id: string; v: string }>(url, "select id::text, v from log where v <> 'main'");
     const stored = new Map(rows.map(({ id, v }) => [BigInt(id), v]));
     const wrong = [...this.acknowledged].filter(([id, v]) => stored.get(id) !== v);
     expect(wrong).toEqual([]);
-    expect(await sql(sites.urls.main, "select write_id from opsdb.ledger where outcome = 'REJECTED'")).toEqual([]);
+    expect(await sql(url, "select write_id from opsdb.ledger where outcome = 'REJECTED'")).toEqual([]);
   }
 }
 
-function write(caller: SiteCaller, v: string): Promise<WriteResponse> {
-  return caller.write([insert("log", { v: text(v) })]);
+function write(caller: SiteCaller, v: string, writeId = ""): Promise<WriteResponse> {
+  return caller.write([insert("log", { v: text(v) })], { writeId });
 }
 
-function keyOf(response: WriteResponse | undefined): bigint | undefined {
-  const row = response?.rows[0];
+function keyOf({ rows: [row] }: WriteResponse): bigint {
   const value = row?.values.id?.kind;
-  return value?.case === "int64Value" ? value.value : undefined;
+  if (value?.case !== "int64Value") throw new Error("an acknowledged row without its key");
+  return value.value;
 }
 
 async function started(name: string, servers: number): Promise<OwnSite> {
