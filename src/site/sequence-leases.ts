@@ -42,6 +42,8 @@ interface Stock {
   told: boolean;
 }
 
+/** Between two looks, milliseconds, however many writes wait for values that another process is leasing. */
+const REST_MS = 5;
 const LIMIT_REACHED = "2200H";
 /** Statements of one look for one sequence that main gives again from where it once was. */
 const ROUNDS = 20;
@@ -56,7 +58,7 @@ export class SequenceLeases {
   /** Of main, when values were leased last; undefined: not known yet. */
   #timeline: number | undefined;
   /** Values that writes are waiting for, by sequence. */
-  readonly #wanted = new Map<string, number>();
+  readonly #waiting = new Map<string, number>();
   /** Moves when somebody should look now. */
   readonly #due = new Latest(0);
   /** Moves when a look is over. */
@@ -108,6 +110,7 @@ export class SequenceLeases {
       this.#looked.set(this.#looked.value + 1);
       const stop = new AbortController();
       const either = AbortSignal.any([signal, stop.signal]);
+      await sleep(REST_MS, signal).catch(() => {});
       const waits = [sleep(pollMs, either), this.#due.changed(due, either), catalog.catalog.changed(known, either)];
       await Promise.race(waits).catch(() => {});
       stop.abort();
@@ -117,21 +120,30 @@ export class SequenceLeases {
 
   async #take({ sequence, count, key }: SequenceNeed, signal: AbortSignal): Promise<TakenValues | undefined> {
     const { values, mainWatch } = this.#options;
-    for (let look = 0; ; look++) {
-      const looks = this.#looked.version;
-      const taken = await values.take(sequence.id, count);
-      if (taken) return taken;
-      if (mainWatch.part.status.state !== "RUNNING" || look === 2) return undefined;
-      this.#wanted.set(sequence.id, Math.max(count, this.#wanted.get(sequence.id) ?? 0));
-      this.#due.set(this.#due.value + 1);
-      if (!key) return undefined;
-      // A look that is under way may have begun before; the one after it has not.
-      try {
+    const taken = await values.take(sequence.id, count);
+    if (taken || !key || mainWatch.part.status.state !== "RUNNING") return taken;
+    this.#wait(sequence.id, count);
+    try {
+      for (let look = 1; ; look++) {
+        const looks = this.#looked.version;
+        this.#due.set(this.#due.value + 1);
         await this.#looked.changed(looks, signal);
-      } catch {
-        return undefined;
+        const leased = await values.take(sequence.id, count);
+        // A look that was under way may have begun before; the one after it has not.
+        if (leased || (look > 1 && this.#stocks.get(sequence.id)?.refusal !== undefined)) return leased;
       }
+    } catch (error) {
+      if (error instanceof OpsDbError) throw error;
+      return undefined; // the time is over
+    } finally {
+      this.#wait(sequence.id, -count);
     }
+  }
+
+  #wait(id: string, count: number): void {
+    const waiting = (this.#waiting.get(id) ?? 0) + count;
+    if (waiting === 0) this.#waiting.delete(id);
+    else this.#waiting.set(id, waiting);
   }
 
   #exhausted(
@@ -206,7 +218,7 @@ export class SequenceLeases {
   }
 
   #isLow({ sequence, size, target }: Stock): boolean {
-    return size < target / 2 || size < (this.#wanted.get(sequence.id) ?? 0);
+    return size < target / 2 || size < (this.#waiting.get(sequence.id) ?? 0);
   }
 
   /** Answers whether main was asked for all of them. `overtake`: for a value more than there is, if nothing else. */
@@ -239,8 +251,7 @@ export class SequenceLeases {
     const { values, timeoutMs, logger } = this.#options;
     const { sequence } = stock;
     const timed = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-    const least = Math.max(atLeast, this.#wanted.get(sequence.id) ?? 0);
-    this.#wanted.delete(sequence.id);
+    const least = Math.max(atLeast, this.#waiting.get(sequence.id) ?? 0);
     // Where main gives what it has given before, it is asked on until it is past that: then its own rows are, too.
     for (let round = 0; round < ROUNDS; round++) {
       const lease = await this.#ask(stock, least, timed);
