@@ -87,6 +87,12 @@ export const variables: readonly Variable[] = [
     description: "Development only: accept writes although Redis does not promise durability.",
   },
   {
+    ...integer("SEQUENCE_BLOCK", 10_000, [1, 10_000_000]),
+    group: "Buffer",
+    description:
+      "Values of each sequence that are leased from main, for keys of rows that are written while it is away.",
+  },
+  {
     ...integer("PROCESSOR_BATCH_WRITES", 500, [1, 100_000]),
     group: "Processor and tracking",
     description: "Most writes in one transaction on main.",

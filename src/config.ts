@@ -25,6 +25,7 @@ export interface SecondarySiteConfig {
     readonly retentionMs: number;
     readonly allowUnsafe: boolean;
   };
+  readonly sequenceBlock: number;
   readonly processor: {
     readonly batchWrites: number;
     readonly batchBytes: number;
@@ -155,6 +156,7 @@ function secondarySite(reader: Reader, name: string): SecondarySiteConfig {
       retentionMs: reader.integer("BUFFER_RETENTION") * 1000,
       allowUnsafe: reader.text("BUFFER_ALLOW_UNSAFE") === "true",
     },
+    sequenceBlock: reader.integer("SEQUENCE_BLOCK"),
     processor: {
       batchWrites: reader.integer("PROCESSOR_BATCH_WRITES"),
       batchBytes: reader.integer("PROCESSOR_BATCH_BYTES"),

@@ -50,6 +50,7 @@ export const reasons = {
   SQL_INVALID: "INVALID_ARGUMENT",
   SQL_REFUSED: "INVALID_ARGUMENT",
   QUERY_TOO_LARGE: "RESOURCE_EXHAUSTED",
+  SEQUENCE_EXHAUSTED: "UNAVAILABLE",
 } as const satisfies Record<string, Status>;
 
 export type Reason = keyof typeof reasons;

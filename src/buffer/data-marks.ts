@@ -11,7 +11,12 @@ export interface DataMarksOptions {
   logger: Logger;
   /** The loss that is known is another one now. */
   changed: () => void;
+  /** Values of sequences that were leased before are not to be handed out any more. */
+  leasesDropped: () => void;
 }
+
+/** Where a site keeps the values of sequences that nobody has taken yet. */
+export const LEASED_VALUES = "leased-values";
 
 /**
  * What stands in Redis beside a site's stream, about its data: the epoch, a random key that is made where there is none,
@@ -46,6 +51,15 @@ export class DataMarks {
     const known = this.#loss;
     this.#loss = loss ? readLoss(loss) : undefined;
     if (known?.message !== this.#loss?.message) changed();
+  }
+
+  /**
+   * Redis has lost something: what it still has of leased values may have been handed out since, so none of it is handed
+   * out again. Before anything else is mended, for after that the loss cannot be told from the data any more.
+   */
+  async dropLeases(): Promise<void> {
+    await this.#options.redis.del(this.#options.key(LEASED_VALUES));
+    this.#options.leasesDropped();
   }
 
   /** Loudly: in the log, in the status, and in Redis, so that a restart does not hide it. */

@@ -75,6 +75,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
   readonly #marks: DataMarks;
   #refusal = new OpsDbError("BUFFER_UNAVAILABLE", "the buffer is not connected yet", { retryAfterMs: 1_000 });
   #catchingUp: Promise<void> | undefined;
+  #session = 0;
 
   constructor(options: RedisWriteBufferOptions, changed: () => void) {
     this.#options = options;
@@ -101,6 +102,9 @@ export class RedisWriteBuffer implements AsyncDisposable {
       key: (name) => this.key(name),
       logger: options.logger,
       changed,
+      leasesDropped: () => {
+        this.#session += 1;
+      },
     });
     for (const redis of [this.#commands, this.#reader]) redis.on("error", () => {}); // commands reject with the cause
   }
@@ -108,6 +112,14 @@ export class RedisWriteBuffer implements AsyncDisposable {
   /** Keys of the site other than the stream, for the lease and the kept catalog. */
   key(name: string): string {
     return `opsdb:{${this.#options.site}}:${name}`;
+  }
+
+  /**
+   * Another one with each connection, and with each loss that was found: what was taken out of Redis in an earlier one may
+   * be in Redis again.
+   */
+  get session(): number {
+    return this.#session;
   }
 
   /** The connection for short commands; they reject at once while Redis is away. */
@@ -200,6 +212,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
   async neverBelow(position: Position): Promise<void> {
     const { generated } = await this.#stream.info();
     if (position <= generated) return;
+    await this.#marks.dropLeases();
     await this.#stream.moveTo(position);
     await this.#marks.reportLoss(
       `Redis knows positions up to ${formatPosition(generated)}, the databases up to ${formatPosition(position)}: it was emptied or restored from an older copy, and writes that were acknowledged and not applied by then are lost`,
@@ -408,6 +421,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
   }
 
   #disconnect(): void {
+    this.#session += 1;
     this.accepting.set(false);
     this.#commands.disconnect();
     this.#reader.disconnect();

@@ -47,6 +47,7 @@ async function takeOutLost({ writes, unread, stream, marks, readTo, knownTo, inc
   const neverRead = unread.neverRead(marks.epoch, seen, lost.length);
   unread.trimmedTo(seen.trimmedTo);
   const [first] = lost;
+  if (first || neverRead > 0) await marks.dropLeases();
   if (first) {
     unread.lose(lost);
     // Their places may be others now: they are read anew, and until then memory says nothing of what it lacks.

@@ -27,6 +27,15 @@ export interface ColumnType {
   enumValues: readonly string[];
 }
 
+/** A sequence of the main database whose values are a column's default. */
+export interface Sequence {
+  /** Its oid and its file: another one where it was dropped and made again, or restarted. */
+  id: string;
+  oid: string;
+  /** "schema.sequence", for people. */
+  name: string;
+}
+
 export interface Column {
   name: string;
   type: ColumnType;
@@ -37,6 +46,8 @@ export interface Column {
   generatedExpression: string | undefined;
   /** The default is an identity or a sequence: it only moves on main. "always" cannot be given by a client. */
   identity: "none" | "by_default" | "always";
+  /** Where the default is the next value of a sequence and nothing else, so that a value can be taken ahead. */
+  sequence: Sequence | undefined;
   /** Texts that differ may be equal under its collation. */
   nondeterministic: boolean;
   /** SQL name of its collation, quoted where needed; undefined where its type has none. */
@@ -115,3 +126,16 @@ export function isOwn(table: Table): boolean {
 export function keyColumns(table: Table): Column[] {
   return table.primaryKey.map((name) => columnOf(table, name));
 }
+
+/** The columns whose values come from a sequence and can be taken ahead. */
+export function sequenceColumns(table: Table): readonly (Column & { sequence: Sequence })[] {
+  let columns = knownSequenceColumns.get(table);
+  if (!columns) {
+    columns = table.columns.filter((column) => column.sequence !== undefined) as (Column & { sequence: Sequence })[];
+    knownSequenceColumns.set(table, columns);
+  }
+  return columns;
+}
+
+/** Every write asks. */
+const knownSequenceColumns = new WeakMap<Table, readonly (Column & { sequence: Sequence })[]>();

@@ -3,7 +3,7 @@ import { column, columnType, lengthModifier, literalCatalog, table } from "../..
 import { OpsDbError } from "../errors.ts";
 import type { Value } from "../value.ts";
 import type { Operation, RequestedMutation } from "../write.ts";
-import { completeWrite } from "./complete-write.ts";
+import { completeWrite, neededValues } from "./complete-write.ts";
 
 const uuid = columnType("uuid");
 const text = columnType("text");
@@ -208,6 +208,68 @@ test("at the main site PostgreSQL generates identities and what memory cannot te
   });
   const { unchecked } = complete([mutation("insert", "runs", { values: { name: s("a") } })], true);
   expect(unchecked.filter((entry) => entry.kind === "default")).toEqual([]);
+});
+
+const visits = table(
+  "visits",
+  [
+    column("id", columnType("int2"), {
+      identity: "by_default",
+      sequence: { id: "1/1", oid: "1", name: "visits_id_seq" },
+    }),
+    column("no", columnType("int8"), { identity: "always", sequence: { id: "2/2", oid: "2", name: "numbers" } }),
+  ],
+  { primaryKey: ["id"] },
+);
+
+test("values of sequences that were taken for a write become keys and defaults; what none was taken for is left to main", () => {
+  const requested = {
+    writeId,
+    payloadHash: Uint8Array.of(1),
+    fresh: false,
+    mutations: [
+      mutation("insert", "visits", {}),
+      mutation("insert", "visits", { values: { id: s("70") } }),
+      mutation("upsert", "visits", { values: { id: s("71") } }),
+      mutation("insert", "notes", {}),
+    ],
+  };
+  const known = literalCatalog(visits, notes);
+  const needs = neededValues(known, requested);
+  expect(needs.map(({ sequence, count, key }) => [sequence.name, count, key?.field])).toEqual([
+    ["visits_id_seq", 1, 'mutations[0].insert.values["id"]'],
+    ["numbers", 3, undefined],
+  ]);
+  const values = new Map([
+    ["1/1", ["5"]],
+    ["2/2", ["8", "9"]],
+  ]);
+  const sequences = { next: (sequence: { id: string }) => values.get(sequence.id)?.shift() };
+  const inserts = { ...requested, mutations: requested.mutations.slice(0, 3) };
+  const { write } = completeWrite(known, inserts, { generateAtMain: false, now, sequences });
+  expect(write.mutations).toMatchObject([
+    { key: ["5"], columns: ["id", "no"], values: ["5", "8"], filled: ["no"] },
+    { key: ["70"], columns: ["id", "no"], values: ["70", "9"], filled: ["no"] },
+    { key: ["71"], columns: ["id"], values: ["71"], setColumns: [] },
+  ]);
+});
+
+test("a value of a sequence that its column cannot hold is refused with the sequence's name", () => {
+  const requested = {
+    writeId,
+    payloadHash: Uint8Array.of(1),
+    fresh: false,
+    mutations: [mutation("insert", "visits", {})],
+  };
+  const sequences = { next: () => "40000" };
+  const completing = () => completeWrite(literalCatalog(visits), requested, { generateAtMain: false, now, sequences });
+  expect(completing).toThrow(
+    expect.objectContaining({
+      reason: "SEQUENCE_EXHAUSTED",
+      field: 'mutations[0].insert.values["id"]',
+      metadata: { table: "visits", column: "id", sequence: "visits_id_seq" },
+    }),
+  );
 });
 
 test("a table of another schema goes by its full name", () => {

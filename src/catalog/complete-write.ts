@@ -8,7 +8,16 @@ import type {
   RequestedWrite,
   Write,
 } from "../write.ts";
-import { type Catalog, type Column, type ColumnType, isOwn, keyColumns, type Table } from "./catalog.ts";
+import {
+  type Catalog,
+  type Column,
+  type ColumnType,
+  isOwn,
+  keyColumns,
+  type Sequence,
+  sequenceColumns,
+  type Table,
+} from "./catalog.ts";
 import { checkViolation, decideCheck } from "./decide-check.ts";
 import { encodeValue, isFullyChecked } from "./encode-value.ts";
 import { evaluateDefault } from "./evaluate-default.ts";
@@ -19,6 +28,42 @@ export interface CompleteOptions {
   generateAtMain: boolean;
   /** What now() means in defaults. */
   now: Date;
+  /** Values of sequences that were taken for this write; without them their columns are left to main. */
+  sequences?: SequenceValues;
+}
+
+export interface SequenceValues {
+  /** The next value; undefined where none was taken. */
+  next(sequence: Sequence): string | undefined;
+}
+
+/** How many values of a sequence a write takes. */
+export interface SequenceNeed {
+  sequence: Sequence;
+  count: number;
+  /** The first column of a key that cannot do without one; undefined where main may fill in all of them. */
+  key: { table: string; column: string; field: string } | undefined;
+}
+
+/** The values of sequences that complete the write's rows. Throws TABLE_NOT_FOUND. */
+export function neededValues(catalog: Catalog, requested: RequestedWrite): SequenceNeed[] {
+  const needs = new Map<string, SequenceNeed>();
+  for (const [index, { table: name, operation, values }] of requested.mutations.entries()) {
+    if (operation !== "insert" && operation !== "upsert") continue;
+    const table = catalog.table(name, `mutations[${index}].table`);
+    if (table.primaryKey.length === 0 || isOwn(table)) continue;
+    for (const { name: column, sequence } of sequenceColumns(table)) {
+      if (Object.hasOwn(values, column)) continue;
+      const inKey = table.primaryKey.includes(column);
+      if (inKey && operation === "upsert") continue; // it has to say which row
+      const need = needs.get(sequence.id) ?? { sequence, count: 0, key: undefined };
+      need.count += 1;
+      const field = pathOf(`mutations[${index}].${operation}.values`, column);
+      if (inKey) need.key ??= { table: table.name, column, field };
+      needs.set(sequence.id, need);
+    }
+  }
+  return [...needs.values()];
 }
 
 export interface CompletedWrite {
@@ -193,6 +238,8 @@ class MutationCompleter {
       if (computed.value === null && !column.nullable) return this.#nothing(column, path);
       return computed.value;
     }
+    const taken = column.sequence && this.#options.sequences?.next(column.sequence);
+    if (taken !== undefined) return this.#fitting(column, taken, path);
     const hasDefault = column.identity !== "none" || column.defaultExpression !== undefined;
     if (!hasDefault) return column.nullable ? null : this.#nothing(column, path);
     if (isKey && !generateAtMain) throw this.#missingKey(column.name, path);
@@ -206,6 +253,24 @@ class MutationCompleter {
       });
     }
     return undefined;
+  }
+
+  /** A sequence may go further than its column. */
+  #fitting(column: Column, value: string, path: string): TextValue {
+    try {
+      return encodeValue(column.type, { kind: "int64", value: BigInt(value) }, pathOf(path, column.name));
+    } catch (error) {
+      if (!(error instanceof OpsDbError)) throw error;
+      const name = column.sequence?.name ?? "";
+      throw new OpsDbError(
+        "SEQUENCE_EXHAUSTED",
+        `the next value of sequence ${name}, ${value}, is out of range for column ${column.name}`,
+        {
+          field: pathOf(path, column.name),
+          metadata: { table: this.#table.name, column: column.name, sequence: name },
+        },
+      );
+    }
   }
 
   #nothing(column: Column, path: string): never {

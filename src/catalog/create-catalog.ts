@@ -82,6 +82,7 @@ function readTable(content: TableContent): TableContent {
       defaultExpression: c.defaultExpression,
       generatedExpression: c.generatedExpression,
       identity: c.identity,
+      sequence: c.sequence,
       nondeterministic: c.nondeterministic,
       collation: c.collation,
       looseText: c.looseText,

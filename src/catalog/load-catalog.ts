@@ -1,5 +1,5 @@
 import type { ValueKind } from "../value.ts";
-import type { Catalog, Check, Column, ColumnType } from "./catalog.ts";
+import type { Catalog, Check, Column, ColumnType, Sequence } from "./catalog.ts";
 import { createCatalog, type TableContent, tableId } from "./create-catalog.ts";
 import { isFullyChecked } from "./encode-value.ts";
 
@@ -46,6 +46,7 @@ interface ColumnRow {
   identity: string;
   generated: boolean;
   expression: string | null;
+  sequences: Sequence[] | null;
   nondeterministic: boolean | null;
   collation: string | null;
   comment: string | null;
@@ -94,6 +95,17 @@ with recursive chosen as (
   union
   select inner_type from used join pg_type t on t.oid = used.oid, lateral (values (t.typelem), (t.typbasetype)) v (inner_type)
   where inner_type <> 0
+), sequences as (
+  select c.oid, json_build_object(
+    'id', format('%s/%s', c.oid, c.relfilenode), 'oid', c.oid::text, 'name', format('%I.%I', n.nspname, c.relname)) as found
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_sequence s on s.seqrelid = c.oid
+  where c.relpersistence = 'p' and not s.seqcycle
+), behind (relation, attnum, sequence) as (
+  select o.refobjid, o.refobjsubid, o.objid from pg_depend o
+  where o.classid = 'pg_class'::regclass and o.refclassid = 'pg_class'::regclass and o.deptype = 'i'
+  union
+  select d.adrelid, d.adnum, o.refobjid from pg_depend o join pg_attrdef d on d.oid = o.objid
+  where o.classid = 'pg_attrdef'::regclass and o.refclassid = 'pg_class'::regclass and o.deptype = 'n'
 )
 select json_build_object(
   'types', (
@@ -107,6 +119,9 @@ select json_build_object(
           'name', a.attname, 'type', a.atttypid::text, 'modifier', a.atttypmod,
           'formatted', format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull, 'identity', a.attidentity,
           'generated', a.attgenerated <> '', 'expression', pg_get_expr(d.adbin, d.adrelid),
+          'sequences', (
+            select json_agg(s.found) from behind b join sequences s on s.oid = b.sequence
+            where b.relation = a.attrelid and b.attnum = a.attnum),
           'nondeterministic', (select not l.collisdeterministic from pg_collation l where l.oid = a.attcollation),
           'collation', (
             select format('%I.%I', n.nspname, l.collname)
@@ -186,12 +201,22 @@ function readColumn(row: ColumnRow, types: ReadonlyMap<string, TypeRow>): Column
     defaultExpression: row.generated ? undefined : expression,
     generatedExpression: row.generated ? (row.expression ?? "") : undefined,
     identity: row.identity === "a" ? "always" : row.identity === "d" || sequence ? "by_default" : "none",
+    sequence: isNextValue(row, type, expression) ? row.sequences?.[0] : undefined,
     nondeterministic: row.nondeterministic ?? false,
     collation: row.collation ?? undefined,
     looseText: !isFullyChecked(type) || row.nondeterministic === true || hasLooseText(type),
     comment: row.comment ?? "",
   };
 }
+
+/** Whether the default is the next value of one sequence, as it is. */
+function isNextValue(row: ColumnRow, type: ColumnType, expression: string | undefined): boolean {
+  if (row.generated || type.array || type.domain || !["int2", "int4", "int8"].includes(type.base)) return false;
+  if (row.sequences?.length !== 1) return false;
+  return row.identity !== "" || (expression !== undefined && NEXT_VALUE.test(expression));
+}
+
+const NEXT_VALUE = /^\(?nextval\('(?:[^']|'')+'::regclass\)\)?(?:::(?:smallint|integer|bigint))?$/;
 
 /** Of the types that memory knows. Floats have -0, and sometimes two texts of the same length. */
 function hasLooseText({ base, modifier }: ColumnType): boolean {

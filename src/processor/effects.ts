@@ -151,7 +151,9 @@ function effectSql(table: Table, run: readonly Mutation[]): { text: string; valu
     case "upsert": {
       if (written.length === 0) return { text: `insert into ${table.sql} as t default values`, values: [] };
       const source = unnest("v", written.length, 0);
-      const insert = `insert into ${table.sql} as t (${target}) select ${casts(written, 0)} from ${source}`;
+      // Values of an identity were leased from its sequence: main stores exactly these.
+      const overriding = written.some(({ identity }) => identity !== "none") ? "overriding system value " : "";
+      const insert = `insert into ${table.sql} as t (${target}) ${overriding}select ${casts(written, 0)} from ${source}`;
       return { text: insert + onConflict(table, first), values: writtenValues };
     }
     case "update": {

@@ -62,6 +62,18 @@ export interface ProcessorStatus {
   rejectedWrites: number;
 }
 
+/** What a site has in stock of one of main's sequences. */
+export interface SequenceStatus {
+  /** "schema.sequence". */
+  name: string;
+  /** Values that no write has taken. */
+  stock: number;
+  /** What it is filled up to while main answers. */
+  target: number;
+  /** Why it is not. */
+  reason?: string;
+}
+
 /** The whole state of replication at a site. Mirrors opsdb.v1.ReplicationStatus. */
 export interface ReplicationStatus {
   site: string;
@@ -71,4 +83,5 @@ export interface ReplicationStatus {
   local: LocalStatus;
   buffer?: BufferStatus;
   processor?: ProcessorStatus;
+  sequences?: SequenceStatus[];
 }

@@ -18,6 +18,7 @@ import { checkAgainstMergedView, checkPayload } from "./acceptance.ts";
 import { entryStatus } from "./entry-status.ts";
 import { ledgerStatus } from "./ledger-status.ts";
 import { secondaryToken } from "./secondary-token.ts";
+import type { SequenceLeases, TakenForWrite } from "./sequence-leases.ts";
 import type { WriteAck, WriteOptions } from "./site.ts";
 import type { WriteLookup } from "./write-lookup.ts";
 import { determinedRows, writtenRows } from "./written-row.ts";
@@ -29,6 +30,7 @@ export interface BufferedWriterOptions {
   tracker: LsnTracker;
   mainWatch: MainWatch;
   lookup: WriteLookup;
+  leases: SequenceLeases;
   /** The local database, for checks. */
   local: pg.Pool;
   /** Moves with every change of a write's state. */
@@ -40,6 +42,13 @@ export interface BufferedWriterOptions {
 const CHECK_MS = 250;
 /** While the buffer is still being read, a write whose id may be in it waits this long for it, milliseconds. */
 const LOOK_FOR_ID_MS = 500;
+
+interface Checked {
+  write: Write;
+  /** Its id is in the ledger already. */
+  known: boolean;
+  taken: TakenForWrite;
+}
 
 /** Takes a secondary site's critical writes: into its Redis, with whatever can be checked here and now. */
 export class BufferedWriter {
@@ -65,8 +74,24 @@ export class BufferedWriter {
       const read = this.#holder(requested.writeId);
       if (read) return await this.#acknowledgeAgain(requested, read, options);
     }
-    const { write, known } = await this.#checkUpToDate(requested);
-    if (known) return await this.#acknowledgeFromLedger(requested, write);
+    const { write, known, taken } = await this.#checkUpToDate(requested);
+    if (known) {
+      taken.giveBack();
+      return await this.#acknowledgeFromLedger(requested, write);
+    }
+    if (!taken.current)
+      throw new OpsDbError("BUFFER_UNAVAILABLE", "the connection to Redis broke while the write was checked", {
+        retryAfterMs: 100,
+      });
+    // Where the id is that of a write which is not read yet, the row has the key that was made then, whatever it is.
+    if (taken.any && !requested.fresh && !buffer.complete.value) {
+      taken.giveBack();
+      throw new OpsDbError(
+        "BUFFER_UNAVAILABLE",
+        "the buffer is still being read: whether the write was accepted before, and with which key, is not known yet",
+        { retryAfterMs: 1_000 },
+      );
+    }
     const { position, entry, first } = await buffer.append(write);
     // Somebody else of this site was faster with the same id: the order of the stream decides which write it is.
     if (first && !entry?.conflicting) return await this.#acknowledge(first, options, true);
@@ -84,7 +109,7 @@ export class BufferedWriter {
   }
 
   /** What another process of the site has just acknowledged may not be in memory yet: no row is missed because of that. */
-  async #checkUpToDate(requested: RequestedWrite): Promise<{ write: Write; known: boolean }> {
+  async #checkUpToDate(requested: RequestedWrite): Promise<Checked> {
     try {
       return await this.#check(requested);
     } catch (error) {
@@ -95,16 +120,24 @@ export class BufferedWriter {
     }
   }
 
-  async #check(requested: RequestedWrite): Promise<{ write: Write; known: boolean }> {
-    const { buffer, catalog: keeper, tracker, local, logger } = this.#options;
+  async #check(requested: RequestedWrite): Promise<Checked> {
+    const { buffer, catalog: keeper, tracker, local, leases, logger } = this.#options;
+    using completing = new Deadline(CHECK_MS);
+    const { write, unchecked, taken } = await keeper.using(completing.signal, async (known) => {
+      const sequences = await leases.take(known, requested, completing.signal);
+      try {
+        const options = { generateAtMain: false, now: new Date(), sequences };
+        return { ...completeWrite(known, requested, options), taken: sequences };
+      } catch (error) {
+        sequences.giveBack();
+        throw error;
+      }
+    });
     using deadline = new Deadline(CHECK_MS);
-    const { write, unchecked } = await keeper.using(deadline.signal, (known) =>
-      completeWrite(known, requested, { generateAtMain: false, now: new Date() }),
-    );
     const looks = tracker.state.version;
     // One check that was not answered is enough until the tracker has seen the replica answer again.
     if (tracker.part.status.state !== "RUNNING" || looks === this.#unansweredSince)
-      return { write: unasked(requested, write), known: false };
+      return { write: unasked(requested, write), known: false, taken };
     const catalog = keeper.get();
     try {
       if (unchecked.length > 0)
@@ -117,13 +150,17 @@ export class BufferedWriter {
         write,
         signal: deadline.signal,
       });
-      return { write, known };
+      return { write, known, taken };
     } catch (error) {
-      if (error instanceof OpsDbError) throw error;
+      if (error instanceof OpsDbError) {
+        // A key that somebody gave a row by hand is in the way: the next attempt has to get the next one.
+        if (error.reason !== "ROW_EXISTS") taken.giveBack();
+        throw error;
+      }
       // The replica cannot be asked: the in-memory checks have to do (G7), and main has the last word.
       this.#unansweredSince = looks;
       logger.warn({ error }, "writes are accepted without asking the replica");
-      return { write: unasked(requested, write), known: false };
+      return { write: unasked(requested, write), known: false, taken };
     }
   }
 

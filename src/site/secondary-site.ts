@@ -1,4 +1,5 @@
 import type pg from "pg";
+import { LeasedValues } from "../buffer/leased-values.ts";
 import { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
 import type { BufferedWrite } from "../buffer/write-buffer.ts";
 import type { Catalog } from "../catalog/catalog.ts";
@@ -27,6 +28,7 @@ import { RejectedWrites } from "./rejected-writes.ts";
 import { SecondaryOperator } from "./secondary-operator.ts";
 import { secondaryHealth, secondaryStatus } from "./secondary-status.ts";
 import { secondaryToken } from "./secondary-token.ts";
+import { SequenceLeases } from "./sequence-leases.ts";
 import type { Health, QueryOptions, Site, WatchWritesOptions, WriteAck, WriteOptions } from "./site.ts";
 import { trimBuffer } from "./trim-buffer.ts";
 import { writeDirectly } from "./write-directly.ts";
@@ -34,6 +36,8 @@ import { WriteLookup } from "./write-lookup.ts";
 
 const PROBES = 8;
 const STATUS_EVERY_MS = 50;
+/** Of a block of a sequence's values: what a process that is killed leaves unused is one of them at most, of each sequence. */
+const PIECES = 100;
 
 /**
  * A secondary site: critical writes go into the local Redis and are drained to main in the background; reads come from
@@ -57,6 +61,7 @@ export class SecondarySite implements Site {
   readonly #mainWatch: MainWatch;
   readonly #direct: DirectWriter;
   readonly #lookup: WriteLookup;
+  readonly #leases: SequenceLeases;
   readonly #writer: BufferedWriter;
   readonly #reader: MergedReader;
   readonly #results: ResultCache;
@@ -153,10 +158,21 @@ export class SecondarySite implements Site {
       logger,
     };
     this.#lookup = new WriteLookup({ ...parts, local: this.#probe });
-    this.#writer = new BufferedWriter({ ...parts, local: this.#probe, lookup: this.#lookup });
     this.#reader = new MergedReader({ ...parts, local: this.#local, sql: config.sql });
     this.#sql = config.sql;
     this.#results = new ResultCache(site.name, site.redisUrl, config.resultCache);
+    this.#leases = new SequenceLeases({
+      ...parts,
+      values: new LeasedValues({
+        buffer: this.#buffer,
+        pieceSize: Math.ceil(site.sequenceBlock / PIECES),
+        timeoutMs: config.redisTimeoutMs,
+      }),
+      block: site.sequenceBlock,
+      pollMs: config.statusPollMs,
+      timeoutMs: config.mainTimeoutMs,
+    });
+    this.#writer = new BufferedWriter({ ...parts, local: this.#probe, lookup: this.#lookup, leases: this.#leases });
     const statusOf = (entry: BufferedWrite): WriteStatus => entryStatus(site.name, entry);
     this.operator = new SecondaryOperator({
       site: site.name,
@@ -231,6 +247,7 @@ export class SecondarySite implements Site {
       processor: this.#processor,
       tracker: this.#tracker,
       main: this.#mainWatch.status,
+      sequences: this.#leases.status,
       limits: this.#site.buffer,
     });
   }
@@ -246,6 +263,7 @@ export class SecondarySite implements Site {
         this.#processor.run(signal),
         this.#mainWatch.run(signal),
         this.#results.run(signal),
+        this.#leases.run(signal),
         trimBuffer(
           { buffer: this.#buffer, mainWatch: this.#mainWatch, limits: this.#site.buffer, logger: this.#logger },
           signal,

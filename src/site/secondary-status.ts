@@ -3,7 +3,7 @@ import { START } from "../position.ts";
 import type { Processor } from "../processor/processor.ts";
 import { localStatus } from "../replication/local-status.ts";
 import type { LsnTracker } from "../replication/lsn-tracker.ts";
-import type { AlarmLevel, MainStatus, PartStatus, ReplicationStatus } from "../replication/status.ts";
+import type { AlarmLevel, MainStatus, PartStatus, ReplicationStatus, SequenceStatus } from "../replication/status.ts";
 import type { Health } from "./site.ts";
 
 /** The parts of a secondary site, put together as one status. */
@@ -12,11 +12,12 @@ export interface SecondaryParts {
   processor: Processor;
   tracker: LsnTracker;
   main: MainStatus;
+  sequences: SequenceStatus[];
   limits: { readonly maxWrites: number; readonly maxBytes: number };
 }
 
 export function secondaryStatus(site: string, parts: SecondaryParts): ReplicationStatus {
-  const { buffer, processor, tracker, main, limits } = parts;
+  const { buffer, processor, tracker, main, sequences, limits } = parts;
   const { writes } = buffer;
   const { maxWrites, maxBytes } = limits;
   const applied = processor.cursor > tracker.proven ? processor.cursor : tracker.proven;
@@ -45,6 +46,7 @@ export function secondaryStatus(site: string, parts: SecondaryParts): Replicatio
       ...processor.status,
       ...(tracker.proven === START ? {} : { replicatedPosition: tracker.proven }),
     },
+    sequences,
   };
 }
 

@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { ResultCacheState } from "../query/result-cache.ts";
-import type { PartStatus, ReplicationStatus } from "../replication/status.ts";
+import type { PartStatus, ReplicationStatus, SequenceStatus } from "../replication/status.ts";
 import type { Site } from "./site.ts";
 
 const measures: { name: string; help: string; read: (status: ReplicationStatus) => number | undefined }[] = [
@@ -85,6 +85,19 @@ const counts: { name: string; help: string; read: (state: ResultCacheState) => n
   },
 ];
 
+const stocks: { name: string; help: string; read: (stock: SequenceStatus) => number }[] = [
+  {
+    name: "opsdb_sequence_stock",
+    help: "Values of the sequence that this site has leased from main and not used yet",
+    read: ({ stock }) => stock,
+  },
+  {
+    name: "opsdb_sequence_stock_target",
+    help: "What the stock is filled up to while main answers",
+    read: ({ target }) => target,
+  },
+];
+
 /** Registers the site's state as gauges, read when they are asked for. What the site does not have is left out. */
 export function siteMetrics(site: Site, registry: Registry): void {
   for (const { name, help, read } of measures) {
@@ -115,6 +128,18 @@ export function siteMetrics(site: Site, registry: Registry): void {
       collect() {
         this.reset();
         this.inc(read(site.resultCache));
+      },
+    });
+  if (site.readStatus().sequences === undefined) return;
+  for (const { name, help, read } of stocks)
+    new Gauge({
+      name,
+      help,
+      labelNames: ["sequence"],
+      registers: [registry],
+      collect() {
+        this.reset(); // a sequence that is gone has no old value
+        for (const stock of site.readStatus().sequences ?? []) this.set({ sequence: stock.name }, read(stock));
       },
     });
 }

@@ -20,7 +20,8 @@ export function writtenRows(catalog: Catalog, write: Write): WrittenRow[] {
 
 /**
  * What a repeated request determines of the rows that were written when it came first: what the client named, and the
- * keys, which the write id determines. Defaults such as the time of the write are not among them.
+ * keys, which the write id determines unless they came from a sequence. Defaults such as the time of the write are not
+ * among them.
  */
 export function determinedRows(catalog: Catalog, write: Write, requested: RequestedWrite): WrittenRow[] {
   return write.mutations.map((mutation, index) => {
@@ -28,7 +29,7 @@ export function determinedRows(catalog: Catalog, write: Write, requested: Reques
     const row = writtenRow(table, mutation);
     const given = requested.mutations[index]?.values ?? {};
     const kept = row.columns.flatMap((name, i) =>
-      Object.hasOwn(given, name) || table?.primaryKey.includes(name) ? [i] : [],
+      Object.hasOwn(given, name) || (table?.primaryKey.includes(name) && !table.byName.get(name)?.sequence) ? [i] : [],
     );
     return {
       table: row.table,

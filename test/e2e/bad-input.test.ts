@@ -386,12 +386,12 @@ describe.each(["main", "secondary"] as const)("at the %s site", (role) => {
   });
 });
 
-test("a key that only main can make is asked for at a secondary site", async () => {
-  const mutation = without(newSource({}), "id");
+test("an upsert has to name its row, also where a sequence makes the keys of new ones", async () => {
+  const mutation = upsert("sources", { name: text("a source without a key") });
   expect(await refusal(callers.secondary.write([mutation]))).toMatchObject({
     code: "InvalidArgument",
     reason: "MISSING_KEY",
-    field: values("id"),
+    field: values("id", "upsert"),
   });
 });
 

@@ -39,6 +39,25 @@ function columnOf(catalog: Catalog, table: string, column: string) {
   return found;
 }
 
+test("a column's sequence is known where its default is the next value and nothing else, and no value comes again", async () => {
+  await client.query(`
+    create sequence "Odd One"; create sequence rings cycle;
+    create table numbered (
+      id smallserial, no bigint generated always as identity, big int default nextval('"Odd One"'),
+      half int default (nextval('"Odd One"') / 2), ring int default nextval('rings'), late bigint default nextval('rings'::text),
+      decimal numeric default nextval('"Odd One"'), plain int default 7, sum int generated always as (1 + 1) stored)`);
+  const { columns } = (await loadCatalog(client)).table("numbered", "f");
+  expect(columns.flatMap(({ name, sequence }) => (sequence ? [[name, sequence.name]] : []))).toEqual([
+    ["id", "public.numbered_id_seq"],
+    ["no", "public.numbered_no_seq"],
+    ["big", 'public."Odd One"'],
+  ]);
+  // Another one once it was restarted: what was taken ahead of the old one is nothing any more.
+  await client.query("alter sequence numbered_id_seq restart");
+  const [before] = columns;
+  expect(columnOf(await loadCatalog(client), "numbered", "id").sequence?.id).not.toBe(before?.sequence?.id);
+});
+
 test("the observatory's tables are there, and of the service's own the record of operators' actions alone", async () => {
   const catalog = await loadCatalog(client);
   expect(catalog.tables.map((t) => t.name)).toContain("executed_obs_units");

@@ -39,6 +39,7 @@ export function column(name: string, type: ColumnType, options: Partial<Column> 
     defaultExpression: undefined,
     generatedExpression: undefined,
     identity: "none",
+    sequence: undefined,
     nondeterministic: false,
     collation: undefined,
     looseText: ["numeric", "float8", "float4", "jsonb"].includes(type.base) || type.domain,

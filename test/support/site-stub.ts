@@ -239,6 +239,7 @@ const filesTable: Table = (() => {
     defaultExpression: undefined,
     generatedExpression: undefined,
     identity: "none" as const,
+    sequence: undefined,
     nondeterministic: false,
     collation: undefined,
     looseText: false,
