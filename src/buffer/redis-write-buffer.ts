@@ -365,8 +365,9 @@ export class RedisWriteBuffer implements AsyncDisposable {
     await this.#marks.read();
     if ((known !== undefined && this.#marks.epoch !== known) || seen.generated < last)
       throw new OpsDbError("BUFFER_UNAVAILABLE", "Redis has lost data while it was connected; it is being restored");
-    this.writes.leftStream(leftTo(seen));
-    return seen;
+    const swept = await this.#stream.sweep(this.writes.forgottenTo, seen);
+    this.writes.leftStream(leftTo(swept));
+    return swept;
   }
 
   async #readToTail(): Promise<void> {

@@ -41,7 +41,7 @@ export async function restoreWrites(restoring: Restoring): Promise<void> {
 /** What Redis has lost leaves memory and is read anew once it was written again. */
 async function takeOutLost({ writes, unread, stream, marks, readTo, knownTo, incomplete }: Restoring): Promise<void> {
   const { last } = writes;
-  const seen = await stream.info();
+  const seen = await stream.sweep(writes.forgottenTo, await stream.info());
   writes.leftStream(leftTo(seen), readTo);
   const lost = await findLost(writes, stream, seen);
   const neverRead = unread.neverRead(marks.epoch, seen, lost.length);

@@ -5,6 +5,7 @@ import { withIdUnchecked } from "./entry-codec.ts";
 
 /** The least that can be in a stream. */
 const FIRST: Position = START + 1n;
+const SWEEP_PAGE = 1_000;
 
 /** What Redis says of a stream without reading it. */
 export interface StreamInfo {
@@ -62,14 +63,30 @@ export class Stream {
     }
   }
 
-  /** Makes the stream where there is none, with an entry that is taken out again: no write was, so its position is the least. */
+  /**
+   * Makes the stream where there is none, with an entry that the same command takes out again: no write was, so its
+   * position is the least. In two commands, a crash between them would leave it at the head for ever.
+   */
   async create(): Promise<void> {
     if ((await this.#redis.exists(this.#key)) === 1) return;
     const id = formatPosition(FIRST);
-    await this.#redis.xadd(this.#key, id, "m", "the stream begins").catch((error: unknown) => {
+    await this.#redis.xadd(this.#key, "MAXLEN", 0, id, "m", "the stream begins").catch((error: unknown) => {
       if (!isBehind(error)) throw error; // another process was faster
     });
-    await this.#redis.xdel(this.#key, id);
+  }
+
+  /**
+   * Takes out what stands at the head and has left before: an older copy of Redis has it still, and nobody else would
+   * trim it. Everything up to the position must have left with proof. Answers the stream as it is then.
+   */
+  async sweep(to: Position, seen: StreamInfo): Promise<StreamInfo> {
+    const end = to > FIRST ? to : FIRST;
+    if (seen.first === undefined || seen.first > end) return seen;
+    for (;;) {
+      const page = await this.#redis.xrange(this.#key, "-", formatPosition(end), "COUNT", SWEEP_PAGE);
+      if (page.length === 0) return await this.info();
+      await this.#redis.xdel(this.#key, ...page.map(([id]) => id));
+    }
   }
 
   async info(): Promise<StreamInfo> {

@@ -210,6 +210,38 @@ test("G1: an older copy of Redis has an older mark: what was trimmed since is no
   expect(other.loss?.message).toMatch(/came back without 3 writes/);
 });
 
+test("G1: an older copy of Redis that still has what this process has trimmed does not keep it", async () => {
+  const buffer = await opened();
+  const positions = await append(buffer, 6);
+  const copy = temporaryDirectory();
+  copyRedisFiles(files(), copy);
+  await trim(buffer, positions[2]);
+  expect(buffer.writes.trimmedTo).toBe(positions[2]);
+  await redis.kill();
+  copyRedisFiles(copy, files());
+  await redis.start();
+  await eventually(stored, (ids) => ids.length === 3, { what: "that what was trimmed leaves once more" });
+  expect(await stored()).toEqual(positions.slice(3).map(formatPosition));
+  await ready(buffer);
+  expect([buffer.loss, (await opened()).writes.trimmedTo]).toEqual([undefined, positions[2]]);
+});
+
+test("G1: a stream begins empty, also where the process or Redis ends on the way", async () => {
+  await command((client) => client.call("ACL", "SETUSER", "default", "-xdel"));
+  await opened();
+  expect(await command((client) => client.exists(stream))).toBe(1);
+  expect(await stored()).toEqual([]);
+});
+
+test("G1: what was left at the head of a stream that began does not hide how far it was trimmed", async () => {
+  await command((client) => client.xadd(stream, "0-1", "m", "the stream begins"));
+  const buffer = await opened();
+  expect(await stored()).toEqual([]);
+  const positions = await append(buffer, 3);
+  await trim(buffer, positions[1]);
+  expect((await opened()).writes.trimmedTo).toBe(positions[1]);
+});
+
 /** How Redis loses what a process has not read yet, and how many of its 20,000 writes. */
 const losses = [
   {
