@@ -5,7 +5,7 @@ import { Backoff } from "../lib/backoff.ts";
 import { failpoint } from "../lib/failpoint.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
-import { formatPosition, type Position } from "../position.ts";
+import { formatPosition, type Position, START } from "../position.ts";
 import { Part } from "../replication/part.ts";
 import type { DataLoss } from "../replication/status.ts";
 import type { Write } from "../write.ts";
@@ -73,6 +73,8 @@ export class RedisWriteBuffer implements AsyncDisposable {
   readonly #sending = new Map<string, Write>();
   readonly #unread: UnreadWrites;
   readonly #marks: DataMarks;
+  /** Where memory stood at the last look at the stream: of what left it after that, some may have been missed. */
+  #lookedTo: Position = START;
   #refusal = new OpsDbError("BUFFER_UNAVAILABLE", "the buffer is not connected yet", { retryAfterMs: 1_000 });
   #catchingUp: Promise<void> | undefined;
 
@@ -324,8 +326,9 @@ export class RedisWriteBuffer implements AsyncDisposable {
   }
 
   async #restore(knownTo: Position): Promise<void> {
-    const readTo = this.writes.last;
+    const readTo = this.#lookedTo;
     if (this.complete.value) await this.#readToTail();
+    const { last } = this.writes;
     await restoreWrites({
       writes: this.writes,
       unread: this.#unread,
@@ -336,6 +339,8 @@ export class RedisWriteBuffer implements AsyncDisposable {
       incomplete: () => this.complete.set(false),
       progress: (reason) => this.part.set("RETRYING", reason),
     });
+    // What Redis had lost is read once more.
+    this.#lookedTo = last < this.writes.last ? last : this.writes.last;
   }
 
   /** Reads new entries as they come; also notices a connection that stays silent. */
@@ -366,7 +371,8 @@ export class RedisWriteBuffer implements AsyncDisposable {
     if ((known !== undefined && this.#marks.epoch !== known) || seen.generated < last)
       throw new OpsDbError("BUFFER_UNAVAILABLE", "Redis has lost data while it was connected; it is being restored");
     const swept = await this.#stream.sweep(this.writes.forgottenTo, seen);
-    this.writes.leftStream(leftTo(swept));
+    this.writes.leftStream(leftTo(swept), this.#lookedTo);
+    this.#lookedTo = last;
     return swept;
   }
 

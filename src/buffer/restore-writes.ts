@@ -12,7 +12,7 @@ export interface Restoring {
   unread: UnreadWrites;
   stream: Stream;
   marks: DataMarks;
-  /** Where this process had read the stream to before it was connected again. */
+  /** Where this process had read the stream to when it last looked at it: what left since it may have missed. */
   readTo: Position;
   /** The highest position that the databases speak of. */
   knownTo: Position;

@@ -34,10 +34,12 @@ export function leftTo({ first, trimmedTo }: StreamInfo): Position {
 export class Stream {
   readonly #redis: Redis;
   readonly #key: string;
+  readonly #movedKey: string;
 
   constructor(redis: Redis, key: string) {
     this.#redis = redis;
     this.#key = key;
+    this.#movedKey = `${key}:moved`;
   }
 
   /**
@@ -106,6 +108,11 @@ export class Stream {
     };
   }
 
+  /** Whether it was ever moved past positions that it had not given itself: it has lost what was there. */
+  async wasMoved(): Promise<boolean> {
+    return (await this.#redis.exists(this.#movedKey)) === 1;
+  }
+
   /** At most `count` entries after the position. */
   async after(position: Position, count: number): Promise<RawEntry[]> {
     return readEntries(await this.#redis.xread("COUNT", count, "STREAMS", this.#key, formatPosition(position)));
@@ -114,6 +121,8 @@ export class Stream {
   /** Later positions will be greater than this one. */
   async moveTo(position: Position): Promise<void> {
     await this.create();
+    // First, for what had left the stream before it was lost shows in no mark of the new one.
+    await this.#redis.set(this.#movedKey, formatPosition(position));
     await this.#redis.call("XSETID", this.#key, formatPosition(position));
   }
 

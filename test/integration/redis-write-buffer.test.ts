@@ -1,6 +1,7 @@
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { encodeWrite } from "../../src/buffer/entry-codec.ts";
+import { neverTrimmed } from "../../src/buffer/never-trimmed.ts";
 import { RedisWriteBuffer, type RedisWriteBufferOptions } from "../../src/buffer/redis-write-buffer.ts";
 import { createLogger } from "../../src/lib/logger.ts";
 import { formatPosition, type Position } from "../../src/position.ts";
@@ -240,6 +241,39 @@ test("G1: what was left at the head of a stream that began does not hide how far
   const positions = await append(buffer, 3);
   await trim(buffer, positions[1]);
   expect((await opened()).writes.trimmedTo).toBe(positions[1]);
+});
+
+test("what another process trims while this one still reads the stream is noted as forgotten: no gap passes for whole", async () => {
+  await fill(20_000);
+  const drainer = await opened();
+  const { url } = await link(40);
+  const loading = await open({ url });
+  await eventually(
+    () => loading.writes.size,
+    (size) => size > 0,
+  );
+  const middle = drainer.writes.after(0n)[17_999]?.position;
+  await trim(drainer, middle);
+  await ready(loading);
+  // Otherwise it has missed nothing.
+  expect(loading.writes.size).toBeLessThan(20_000);
+  expect(loading.writes.forgottenTo).toBe(middle);
+});
+
+test("nothing has ever left a stream that just began; something has where it was trimmed, or begun behind what was given before", async () => {
+  const buffer = await opened();
+  const nothingLeft = () => neverTrimmed(buffer.redis, buffer.key("writes"));
+  const [first] = await append(buffer, 2);
+  expect(await nothingLeft()).toBe(true);
+  await trim(buffer, first);
+  expect(await nothingLeft()).toBe(false);
+  await end(buffer);
+  await command((client) => client.flushall());
+  const late = await opened();
+  await late.neverBelow(first ?? 0n);
+  const { position } = await late.append(insert(0));
+  expect(await neverTrimmed(late.redis, late.key("writes"))).toBe(false);
+  expect(position).toBeGreaterThan(first ?? 0n);
 });
 
 /** How Redis loses what a process has not read yet, and how many of its 20,000 writes. */
