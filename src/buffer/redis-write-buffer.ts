@@ -202,10 +202,11 @@ export class RedisWriteBuffer implements AsyncDisposable {
   async neverBelow(position: Position): Promise<void> {
     const { generated } = await this.#stream.info();
     if (position <= generated) return;
-    await this.#stream.moveTo(position);
+    // Before the evidence goes: a process that ends in between finds it again, or has told it.
     await this.#marks.reportLoss(
       `Redis knows positions up to ${formatPosition(generated)}, the databases up to ${formatPosition(position)}: it was emptied or restored from an older copy, and writes that were acknowledged and not applied by then are lost`,
     );
+    await this.#stream.moveTo(position);
   }
 
   /** What becomes known elsewhere to be lost, told as what Redis has lost. */
@@ -226,9 +227,9 @@ export class RedisWriteBuffer implements AsyncDisposable {
     }
   }
 
-  /** An operator has taken note of the loss. */
-  async acknowledgeLoss(): Promise<void> {
-    await this.#marks.acknowledgeLoss();
+  /** An operator has taken note of the loss, as `loss` answered it. */
+  async acknowledgeLoss(loss = this.loss): Promise<void> {
+    await this.#marks.acknowledgeLoss(loss);
   }
 
   /** Follows the stream until the signal. `knownTo` answers the highest position that the databases speak of. */
