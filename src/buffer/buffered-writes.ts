@@ -296,6 +296,7 @@ export class BufferedWrites {
       else this.#byId.delete(entry.writeId);
       this.#forgetContent(entry);
     }
+    this.#trimmedTo = later(this.#trimmedTo, this.#forgottenTo);
     this.#proven -= count;
   }
 

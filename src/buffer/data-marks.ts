@@ -18,15 +18,26 @@ export interface DataMarksOptions {
 /** Where a site keeps the values of sequences that nobody has taken yet. */
 export const LEASED_VALUES = "leased-values";
 
+/** Stands for the one loss that an older version kept, in a key of its own: it sorts before all fields. */
+const SINGLE = "";
+
 /**
  * What stands in Redis beside a site's stream, about its data: the epoch, a random key that is made where there is none,
- * so that emptied data shows, and the loss that no operator has acknowledged yet.
+ * so that emptied data shows, and the losses that no operator has acknowledged yet. Each loss is a field of its own in
+ * a hash, so that no process overwrites or acknowledges what another one has told meanwhile.
  */
 export class DataMarks {
   readonly #options: DataMarksOptions;
   #epoch: string | undefined;
+  /** By field. Fields sort by the time at which they were told. */
+  #stored = new Map<string, DataLoss>();
+  readonly #unstored = new Map<string, DataLoss>();
+  /** A read that was under way must not bring them back. */
+  readonly #acknowledged = new Set<string>();
   #loss: DataLoss | undefined;
-  #lossUnstored = false;
+  /** What each loss that was shown is made of. */
+  readonly #shown = new WeakMap<DataLoss, readonly string[]>();
+  #told = 0;
 
   constructor(options: DataMarksOptions) {
     this.#options = options;
@@ -37,20 +48,28 @@ export class DataMarks {
     return this.#epoch;
   }
 
+  /** All losses that nobody has acknowledged, in one; only the first and the last of many are told in words. */
   get loss(): DataLoss | undefined {
     return this.#loss;
   }
 
   async read(): Promise<void> {
-    const { redis, key, changed } = this.#options;
+    const { redis, key } = this.#options;
     await redis.set(key("epoch"), randomUUID(), "NX").catch(ignoreOutOfMemory);
-    if (this.#lossUnstored) await this.#storeLoss().catch(ignoreOutOfMemory);
-    const [epoch, loss] = await redis.mget(key("epoch"), key("loss"));
+    await this.#store().catch(ignoreOutOfMemory);
+    const before = new Set(this.#stored.keys());
+    const [[epoch, single], losses] = await Promise.all([
+      redis.mget(key("epoch"), key("loss")),
+      redis.hgetall(key("losses")),
+    ]);
     this.#epoch = epoch ?? undefined;
-    if (!loss && this.#lossUnstored) return;
-    const known = this.#loss;
-    this.#loss = loss ? readLoss(loss) : undefined;
-    if (known?.message !== this.#loss?.message) changed();
+    const told = Object.entries({ ...(single ? { [SINGLE]: single } : {}), ...losses })
+      .filter(([field]) => !this.#acknowledged.has(field))
+      .map(([field, text]) => [field, readLoss(text)] as const);
+    // What was stored while Redis was asked may not be in its answer.
+    const since = [...this.#stored].filter(([field]) => !before.has(field));
+    this.#stored = new Map([...told, ...since]);
+    this.#show();
   }
 
   /**
@@ -65,33 +84,62 @@ export class DataMarks {
   /** Loudly: in the log, in the status, and in Redis, so that a restart does not hide it. */
   async reportLoss(message: string): Promise<void> {
     this.#options.logger.error({}, message);
-    this.#loss = joined(this.#loss, message);
-    this.#options.changed();
-    this.#lossUnstored = true;
-    await this.#storeLoss().catch(ignoreOutOfMemory);
+    // What had to be begun again is told once.
+    if (![...this.#stored.values(), ...this.#unstored.values()].some((known) => known.message === message)) {
+      const at = new Date();
+      this.#told += 1;
+      this.#unstored.set(`${at.toISOString()} ${String(this.#told).padStart(9, "0")} ${randomUUID()}`, { at, message });
+      this.#show();
+    }
+    await this.#store().catch(ignoreOutOfMemory);
   }
 
-  /** An operator has taken note of the loss. */
-  async acknowledgeLoss(): Promise<void> {
-    await this.#options.redis.del(this.#options.key("loss"));
-    this.#loss = undefined;
-    this.#options.changed();
+  /** An operator has taken note of the loss as it was shown; what was told since stays. */
+  async acknowledgeLoss(loss = this.#loss): Promise<void> {
+    const fields = (loss && this.#shown.get(loss)) ?? [];
+    const { redis, key } = this.#options;
+    const single = fields.includes(SINGLE);
+    const own = fields.filter((field) => field !== SINGLE);
+    await Promise.all([single && redis.del(key("loss")), own.length > 0 && redis.hdel(key("losses"), ...own)]);
+    for (const field of fields) {
+      if (field !== SINGLE) this.#acknowledged.add(field);
+      this.#stored.delete(field);
+      this.#unstored.delete(field);
+    }
+    this.#show();
   }
 
-  async #storeLoss(): Promise<void> {
-    await this.#options.redis.set(this.#options.key("loss"), JSON.stringify(this.#loss));
-    this.#lossUnstored = false;
+  async #store(): Promise<void> {
+    for (const [field, { at, message }] of this.#unstored) {
+      await this.#options.redis.hsetnx(this.#options.key("losses"), field, JSON.stringify({ at, message }));
+      const stored = this.#unstored.get(field);
+      if (!stored) continue; // acknowledged meanwhile
+      this.#stored.set(field, stored);
+      this.#unstored.delete(field);
+    }
+  }
+
+  #show(): void {
+    const known = [...this.#stored, ...this.#unstored].sort(([one], [other]) => (one < other ? -1 : 1));
+    const fields = [...new Set(known.map(([field]) => field))];
+    const before = this.#loss && this.#shown.get(this.#loss);
+    const loss = joined(known.map(([, each]) => each));
+    if (before?.join() === fields.join() && this.#loss?.message === loss?.message) return;
+    this.#loss = loss;
+    if (loss) this.#shown.set(loss, fields);
+    this.#options.changed();
   }
 }
 
-/** One that nobody has acknowledged yet stays told; only the first and the last of many are. */
-function joined(open: DataLoss | undefined, message: string): DataLoss {
-  if (!open || open.message.includes(message)) return open ?? { at: new Date(), message };
-  const [first = ""] = open.message.split(NEXT_LOSS);
-  return { at: open.at, message: `${first}${NEXT_LOSS}${message}` };
+function joined(losses: readonly DataLoss[]): DataLoss | undefined {
+  const [first] = losses;
+  const last = losses.at(-1);
+  if (!first || !last) return undefined;
+  const messages = new Set(losses.map(({ message }) => message));
+  if (messages.size === 1) return { ...first };
+  const count = losses.length > 2 ? ` (${losses.length} losses in all)` : "";
+  return { at: first.at, message: `${first.message} -- and after that${count}: ${last.message}` };
 }
-
-const NEXT_LOSS = " -- and after that: ";
 
 function readLoss(text: string): DataLoss {
   try {

@@ -2,6 +2,9 @@ import type { Redis } from "ioredis";
 import { OpsDbError } from "../errors.ts";
 import { sleep } from "../lib/abort.ts";
 
+/** The first major version of Redis whose streams keep the greatest position that was deleted. */
+const OLDEST = 7;
+
 const required = {
   appendonly: ["yes"],
   appendfsync: ["always"],
@@ -10,7 +13,7 @@ const required = {
 
 /**
  * Makes sure that an acknowledged append survives a power cut: settings that fsync every command before its answer and
- * never evict, a server that has finished loading, and, after each restart of Redis, a rewritten append-only file
+ * never evict, a version that tells what was trimmed from what was lost, a server that has finished loading, and, after each restart of Redis, a rewritten append-only file
  * (a torn tail left by the crash can otherwise swallow later writes at the next restart; facts.md, Redis 2).
  * Throws BUFFER_NOT_DURABLE that names each setting at fault. `verifiedKey` holds the run_id of the server whose file
  * was rewritten last, so that a restart of this process alone does not rewrite it again.
@@ -24,7 +27,14 @@ export async function verifyDurability(redis: Redis, verifiedKey: string, signal
   if (problems.length > 0)
     throw new OpsDbError("BUFFER_NOT_DURABLE", `Redis does not promise durability: ${problems.join("; ")}`);
 
-  const runId = field(await redis.info("server"), "run_id");
+  const server = await redis.info("server");
+  const version = field(server, "redis_version");
+  if (Number.parseInt(version, 10) < OLDEST)
+    throw new OpsDbError(
+      "BUFFER_NOT_DURABLE",
+      `Redis is ${version}, must be ${OLDEST}.0 or newer: older ones do not keep up to where a stream was trimmed (max-deleted-entry-id), and what was trimmed could not be told from what was lost`,
+    );
+  const runId = field(server, "run_id");
   if ((await redis.get(verifiedKey)) === runId) return;
   // A rewrite that runs already may have started before the crash's remains were read; only one that we ask for counts.
   await rewriteFinished(redis, signal);

@@ -5,7 +5,7 @@ import { Backoff } from "../lib/backoff.ts";
 import { failpoint } from "../lib/failpoint.ts";
 import { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
-import { formatPosition, type Position } from "../position.ts";
+import { formatPosition, type Position, START } from "../position.ts";
 import { Part } from "../replication/part.ts";
 import type { DataLoss } from "../replication/status.ts";
 import type { Write } from "../write.ts";
@@ -73,6 +73,8 @@ export class RedisWriteBuffer implements AsyncDisposable {
   readonly #sending = new Map<string, Write>();
   readonly #unread: UnreadWrites;
   readonly #marks: DataMarks;
+  /** Where memory stood at the last look at the stream: of what left it after that, some may have been missed. */
+  #lookedTo: Position = START;
   #refusal = new OpsDbError("BUFFER_UNAVAILABLE", "the buffer is not connected yet", { retryAfterMs: 1_000 });
   #catchingUp: Promise<void> | undefined;
   #session = 0;
@@ -213,10 +215,11 @@ export class RedisWriteBuffer implements AsyncDisposable {
     const { generated } = await this.#stream.info();
     if (position <= generated) return;
     await this.#marks.dropLeases();
-    await this.#stream.moveTo(position);
+    // Before the evidence goes: a process that ends in between finds it again, or has told it.
     await this.#marks.reportLoss(
       `Redis knows positions up to ${formatPosition(generated)}, the databases up to ${formatPosition(position)}: it was emptied or restored from an older copy, and writes that were acknowledged and not applied by then are lost`,
     );
+    await this.#stream.moveTo(position);
   }
 
   /** What becomes known elsewhere to be lost, told as what Redis has lost. */
@@ -237,9 +240,9 @@ export class RedisWriteBuffer implements AsyncDisposable {
     }
   }
 
-  /** An operator has taken note of the loss. */
-  async acknowledgeLoss(): Promise<void> {
-    await this.#marks.acknowledgeLoss();
+  /** An operator has taken note of the loss, as `loss` answered it. */
+  async acknowledgeLoss(loss = this.loss): Promise<void> {
+    await this.#marks.acknowledgeLoss(loss);
   }
 
   /** Follows the stream until the signal. `knownTo` answers the highest position that the databases speak of. */
@@ -337,8 +340,9 @@ export class RedisWriteBuffer implements AsyncDisposable {
   }
 
   async #restore(knownTo: Position): Promise<void> {
-    const readTo = this.writes.last;
+    const readTo = this.#lookedTo;
     if (this.complete.value) await this.#readToTail();
+    const { last } = this.writes;
     await restoreWrites({
       writes: this.writes,
       unread: this.#unread,
@@ -349,6 +353,8 @@ export class RedisWriteBuffer implements AsyncDisposable {
       incomplete: () => this.complete.set(false),
       progress: (reason) => this.part.set("RETRYING", reason),
     });
+    // What Redis had lost is read once more.
+    this.#lookedTo = last < this.writes.last ? last : this.writes.last;
   }
 
   /** Reads new entries as they come; also notices a connection that stays silent. */
@@ -378,8 +384,10 @@ export class RedisWriteBuffer implements AsyncDisposable {
     await this.#marks.read();
     if ((known !== undefined && this.#marks.epoch !== known) || seen.generated < last)
       throw new OpsDbError("BUFFER_UNAVAILABLE", "Redis has lost data while it was connected; it is being restored");
-    this.writes.leftStream(leftTo(seen));
-    return seen;
+    const swept = await this.#stream.sweep(this.writes.forgottenTo, seen);
+    this.writes.leftStream(leftTo(swept), this.#lookedTo);
+    this.#lookedTo = last;
+    return swept;
   }
 
   async #readToTail(): Promise<void> {

@@ -12,7 +12,7 @@ export interface Restoring {
   unread: UnreadWrites;
   stream: Stream;
   marks: DataMarks;
-  /** Where this process had read the stream to before it was connected again. */
+  /** Where this process had read the stream to when it last looked at it: what left since it may have missed. */
   readTo: Position;
   /** The highest position that the databases speak of. */
   knownTo: Position;
@@ -41,28 +41,16 @@ export async function restoreWrites(restoring: Restoring): Promise<void> {
 /** What Redis has lost leaves memory and is read anew once it was written again. */
 async function takeOutLost({ writes, unread, stream, marks, readTo, knownTo, incomplete }: Restoring): Promise<void> {
   const { last } = writes;
-  const seen = await stream.info();
+  const seen = await stream.sweep(writes.forgottenTo, await stream.info());
   writes.leftStream(leftTo(seen), readTo);
   const lost = await findLost(writes, stream, seen);
   const neverRead = unread.neverRead(marks.epoch, seen, lost.length);
-  unread.trimmedTo(seen.trimmedTo);
   const [first] = lost;
   if (first || neverRead > 0) await marks.dropLeases();
-  if (first) {
-    unread.lose(lost);
-    // Their places may be others now: they are read anew, and until then memory says nothing of what it lacks.
-    incomplete();
-    writes.truncate(first.position - 1n);
-    // What cannot have its old position must not get one that the drain may have passed, whatever the clock says.
-    const passed = knownTo > last ? knownTo : last;
-    if (first.position <= seen.generated && passed > seen.generated) await stream.moveTo(passed);
-  }
-  if (!first && neverRead === 0) return;
-  unread.forgetLook();
   const told = [
     ...(first
       ? [
-          `Redis came back without ${lost.length} writes, from position ${formatPosition(first.position)} on; this process remembers them and writes them again`,
+          `Redis came back without ${lost.length} writes, from position ${formatPosition(first.position)} on; this process remembers them and is writing them again`,
         ]
       : []),
     ...(neverRead > 0
@@ -71,5 +59,19 @@ async function takeOutLost({ writes, unread, stream, marks, readTo, knownTo, inc
         ]
       : []),
   ];
-  await marks.reportLoss(told.join(". "));
+  if (told.length > 0) {
+    // Before the evidence goes: Redis keeps it when this process ends in between.
+    await marks.reportLoss(told.join(". "));
+    unread.forgetLook();
+  }
+  unread.trimmedTo(seen.trimmedTo);
+  if (first) {
+    // What cannot have its old position must not get one that the drain may have passed, whatever the clock says.
+    const passed = knownTo > last ? knownTo : last;
+    if (first.position <= seen.generated && passed > seen.generated) await stream.moveTo(passed);
+    unread.lose(lost);
+    // Their places may be others now: they are read anew, and until then memory says nothing of what it lacks.
+    incomplete();
+    writes.truncate(first.position - 1n);
+  }
 }

@@ -5,6 +5,7 @@ import { withIdUnchecked } from "./entry-codec.ts";
 
 /** The least that can be in a stream. */
 const FIRST: Position = START + 1n;
+const SWEEP_PAGE = 1_000;
 
 /** What Redis says of a stream without reading it. */
 export interface StreamInfo {
@@ -33,10 +34,12 @@ export function leftTo({ first, trimmedTo }: StreamInfo): Position {
 export class Stream {
   readonly #redis: Redis;
   readonly #key: string;
+  readonly #movedKey: string;
 
   constructor(redis: Redis, key: string) {
     this.#redis = redis;
     this.#key = key;
+    this.#movedKey = `${key}:moved`;
   }
 
   /**
@@ -62,14 +65,30 @@ export class Stream {
     }
   }
 
-  /** Makes the stream where there is none, with an entry that is taken out again: no write was, so its position is the least. */
+  /**
+   * Makes the stream where there is none, with an entry that the same command takes out again: no write was, so its
+   * position is the least. In two commands, a crash between them would leave it at the head for ever.
+   */
   async create(): Promise<void> {
     if ((await this.#redis.exists(this.#key)) === 1) return;
     const id = formatPosition(FIRST);
-    await this.#redis.xadd(this.#key, id, "m", "the stream begins").catch((error: unknown) => {
+    await this.#redis.xadd(this.#key, "MAXLEN", 0, id, "m", "the stream begins").catch((error: unknown) => {
       if (!isBehind(error)) throw error; // another process was faster
     });
-    await this.#redis.xdel(this.#key, id);
+  }
+
+  /**
+   * Takes out what stands at the head and has left before: an older copy of Redis has it still, and nobody else would
+   * trim it. Everything up to the position must have left with proof. Answers the stream as it is then.
+   */
+  async sweep(to: Position, seen: StreamInfo): Promise<StreamInfo> {
+    const end = to > FIRST ? to : FIRST;
+    if (seen.first === undefined || seen.first > end) return seen;
+    for (;;) {
+      const page = await this.#redis.xrange(this.#key, "-", formatPosition(end), "COUNT", SWEEP_PAGE);
+      if (page.length === 0) return await this.info();
+      await this.#redis.xdel(this.#key, ...page.map(([id]) => id));
+    }
   }
 
   async info(): Promise<StreamInfo> {
@@ -89,6 +108,11 @@ export class Stream {
     };
   }
 
+  /** Whether it was ever moved past positions that it had not given itself: it has lost what was there. */
+  async wasMoved(): Promise<boolean> {
+    return (await this.#redis.exists(this.#movedKey)) === 1;
+  }
+
   /** At most `count` entries after the position. */
   async after(position: Position, count: number): Promise<RawEntry[]> {
     return readEntries(await this.#redis.xread("COUNT", count, "STREAMS", this.#key, formatPosition(position)));
@@ -97,6 +121,8 @@ export class Stream {
   /** Later positions will be greater than this one. */
   async moveTo(position: Position): Promise<void> {
     await this.create();
+    // First, for what had left the stream before it was lost shows in no mark of the new one.
+    await this.#redis.set(this.#movedKey, formatPosition(position));
     await this.#redis.call("XSETID", this.#key, formatPosition(position));
   }
 

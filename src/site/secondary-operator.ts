@@ -145,7 +145,7 @@ export class SecondaryOperator implements Operator {
     const { loss } = buffer;
     if (!loss) return undefined;
     await this.#record(newAction(site, motive, { action: "ACKNOWLEDGE_LOSS" }));
-    await this.#redis(() => buffer.acknowledgeLoss());
+    await this.#redis(() => buffer.acknowledgeLoss(loss));
     return loss;
   }
 

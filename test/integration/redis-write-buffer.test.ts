@@ -1,6 +1,7 @@
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { encodeWrite } from "../../src/buffer/entry-codec.ts";
+import { neverTrimmed } from "../../src/buffer/never-trimmed.ts";
 import { RedisWriteBuffer, type RedisWriteBufferOptions } from "../../src/buffer/redis-write-buffer.ts";
 import { createLogger } from "../../src/lib/logger.ts";
 import { formatPosition, type Position } from "../../src/position.ts";
@@ -210,6 +211,71 @@ test("G1: an older copy of Redis has an older mark: what was trimmed since is no
   expect(other.loss?.message).toMatch(/came back without 3 writes/);
 });
 
+test("G1: an older copy of Redis that still has what this process has trimmed does not keep it", async () => {
+  const buffer = await opened();
+  const positions = await append(buffer, 6);
+  const copy = temporaryDirectory();
+  copyRedisFiles(files(), copy);
+  await trim(buffer, positions[2]);
+  expect(buffer.writes.trimmedTo).toBe(positions[2]);
+  await redis.kill();
+  copyRedisFiles(copy, files());
+  await redis.start();
+  await eventually(stored, (ids) => ids.length === 3, { what: "that what was trimmed leaves once more" });
+  expect(await stored()).toEqual(positions.slice(3).map(formatPosition));
+  await ready(buffer);
+  expect([buffer.loss, (await opened()).writes.trimmedTo]).toEqual([undefined, positions[2]]);
+});
+
+test("G1: a stream begins empty, also where the process or Redis ends on the way", async () => {
+  await command((client) => client.call("ACL", "SETUSER", "default", "-xdel"));
+  await opened();
+  expect(await command((client) => client.exists(stream))).toBe(1);
+  expect(await stored()).toEqual([]);
+});
+
+test("G1: what was left at the head of a stream that began does not hide how far it was trimmed", async () => {
+  await command((client) => client.xadd(stream, "0-1", "m", "the stream begins"));
+  const buffer = await opened();
+  expect(await stored()).toEqual([]);
+  const positions = await append(buffer, 3);
+  await trim(buffer, positions[1]);
+  expect((await opened()).writes.trimmedTo).toBe(positions[1]);
+});
+
+test("what another process trims while this one still reads the stream is noted as forgotten: no gap passes for whole", async () => {
+  await fill(20_000);
+  const drainer = await opened();
+  const { url } = await link(40);
+  const loading = await open({ url });
+  await eventually(
+    () => loading.writes.size,
+    (size) => size > 0,
+  );
+  const middle = drainer.writes.after(0n)[17_999]?.position;
+  await trim(drainer, middle);
+  await ready(loading);
+  // Otherwise it has missed nothing.
+  expect(loading.writes.size).toBeLessThan(20_000);
+  expect(loading.writes.forgottenTo).toBe(middle);
+});
+
+test("nothing has ever left a stream that just began; something has where it was trimmed, or begun behind what was given before", async () => {
+  const buffer = await opened();
+  const nothingLeft = () => neverTrimmed(buffer.redis, buffer.key("writes"));
+  const [first] = await append(buffer, 2);
+  expect(await nothingLeft()).toBe(true);
+  await trim(buffer, first);
+  expect(await nothingLeft()).toBe(false);
+  await end(buffer);
+  await command((client) => client.flushall());
+  const late = await opened();
+  await late.neverBelow(first ?? 0n);
+  const { position } = await late.append(insert(0));
+  expect(await neverTrimmed(late.redis, late.key("writes"))).toBe(false);
+  expect(position).toBeGreaterThan(first ?? 0n);
+});
+
 /** How Redis loses what a process has not read yet, and how many of its 20,000 writes. */
 const losses = [
   {
@@ -326,7 +392,7 @@ test("G1 G9: a loss that Redis had no memory to note is told meanwhile, and note
   await eventually(() => buffer.loss, Boolean, { what: "that the loss is told" });
   const { message } = buffer.loss ?? {};
   expect(message).toMatch(/without 20 writes/);
-  expect(await command((client) => client.exists(buffer.key("loss")))).toBe(0);
+  expect(await command((client) => client.exists(buffer.key("losses")))).toBe(0);
   expect(buffer.refusal).toBeDefined();
 
   await command((client) => client.config("SET", "maxmemory", "0"));
@@ -334,7 +400,7 @@ test("G1 G9: a loss that Redis had no memory to note is told meanwhile, and note
   expect(await stored()).toEqual(positions.map(formatPosition));
   expect(buffer.loss?.message).toBe(message);
   await eventually(
-    () => command((client) => client.exists(buffer.key("loss"))),
+    () => command((client) => client.exists(buffer.key("losses"))),
     (there) => there === 1,
   );
   expect((await opened()).loss?.message).toBe(message);
@@ -346,10 +412,68 @@ test("G9: a second loss does not hide one that nobody has acknowledged yet, also
   const { at } = buffer.loss ?? {};
   await buffer.reportLoss("another");
   await buffer.reportLoss("the last");
-  const told = { at, message: "the first -- and after that: the last" };
+  const told = { at, message: "the first -- and after that (3 losses in all): the last" };
   expect(buffer.loss).toEqual(told);
   expect((await opened()).loss).toEqual(told);
   await buffer.acknowledgeLoss();
   await buffer.reportLoss("a new one");
   expect(buffer.loss?.message).toBe("a new one");
+});
+
+test("G9: processes that tell losses at once hide none of each other's, and acknowledging ends what was shown alone", async () => {
+  const [one, other] = await Promise.all([opened(), opened()]);
+  await one.reportLoss("of the one");
+  await other.reportLoss("of the other");
+  await eventually(
+    () => [one, other].map(({ loss }) => loss?.message),
+    (told) => told.every((message) => message === "of the one -- and after that: of the other"),
+  );
+  const shown = one.loss;
+  await other.reportLoss("told meanwhile");
+  await one.acknowledgeLoss(shown);
+  for (const buffer of [one, other, await opened()])
+    await eventually(
+      () => buffer.loss?.message,
+      (message) => message === "told meanwhile",
+    );
+  await other.acknowledgeLoss();
+  expect((await opened()).loss).toBeUndefined();
+});
+
+test("G9: a loss that an older version has noted is told, and ends when it is acknowledged", async () => {
+  const at = new Date("2026-01-02T03:04:05Z");
+  await command((client) => client.set(`opsdb:{${site}}:loss`, JSON.stringify({ at, message: "of old" })));
+  const buffer = await opened();
+  expect(buffer.loss).toEqual({ at, message: "of old" });
+  await buffer.reportLoss("a new one");
+  expect(buffer.loss?.message).toBe("of old -- and after that: a new one");
+  await buffer.acknowledgeLoss();
+  expect((await opened()).loss).toBeUndefined();
+});
+
+test("G1 G9: a loss is noted before what shows it is gone: a process that ends in between hides none", async () => {
+  const buffer = await opened();
+  const noted = () => command((client) => client.hvals(`opsdb:{${site}}:losses`));
+  await command((client) => client.call("ACL", "SETUSER", "default", "-xsetid"));
+  await expect(buffer.neverBelow(2n ** 107n)).rejects.toThrow(/NOPERM/);
+  expect(await noted()).toEqual([expect.stringContaining("the databases up to")]);
+  await command((client) => client.call("ACL", "SETUSER", "default", "+xsetid"));
+  await buffer.neverBelow(2n ** 107n);
+  expect(await noted()).toHaveLength(1);
+});
+
+test("G9: what this process remembers of an older copy is told once, as being written again", async () => {
+  const buffer = await opened();
+  const positions = await append(buffer, 3);
+  const copy = temporaryDirectory();
+  copyRedisFiles(files(), copy);
+  positions.push(...(await append(buffer, 3)));
+  await redis.kill();
+  copyRedisFiles(copy, files());
+  await redis.start();
+  await eventually(() => buffer.loss, Boolean, { what: "that the loss is told" });
+  expect(buffer.loss?.message).toMatch(/without 3 writes.* is writing them again/);
+  await ready(buffer);
+  expect(await stored()).toEqual(positions.map(formatPosition));
+  expect(await command((client) => client.hlen(`opsdb:{${site}}:losses`))).toBe(1);
 });
