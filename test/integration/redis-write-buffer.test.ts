@@ -462,6 +462,33 @@ test("G1 G9: a loss is noted before what shows it is gone: a process that ends i
   expect(await noted()).toHaveLength(1);
 });
 
+test("G1 G9: also a loss of writes that this process remembers, where later positions were given since", async () => {
+  const { through, url } = await link();
+  const buffer = await opened({ url });
+  const positions = await append(buffer, 3);
+  const copy = temporaryDirectory();
+  copyRedisFiles(files(), copy);
+  positions.push(...(await append(buffer, 3)));
+  through.cut();
+  await redis.kill();
+  copyRedisFiles(copy, files());
+  await redis.start();
+  const between = formatPosition((positions[3] ?? 0n) + 1n);
+  await command(async (client) => {
+    await client.call("ACL", "SETUSER", "default", "-xsetid");
+    const write = insert(7);
+    await client.xadd(stream, between, "i", write.writeId, "w", encodeWrite(write));
+  });
+  through.heal();
+  const noted = () => command((client) => client.hvals(`opsdb:{${site}}:losses`));
+  await eventually(noted, (told) => told.length > 0, { what: "that the loss is noted" });
+  expect(await stored()).toEqual([...positions.slice(0, 3).map(formatPosition), between]);
+  await command((client) => client.call("ACL", "SETUSER", "default", "+xsetid"));
+  await ready(buffer);
+  expect(await noted()).toEqual([expect.stringMatching(/without 3 writes/)]);
+  expect(buffer.writes.size).toBe(7);
+});
+
 test("G9: what this process remembers of an older copy is told once, as being written again", async () => {
   const buffer = await opened();
   const positions = await append(buffer, 3);
