@@ -61,7 +61,7 @@ export const variables: readonly Variable[] = [
     example: "redis://127.0.0.1:6379/0",
     group: "Buffer",
     description:
-      "Redis that holds the buffer: appendonly yes, appendfsync always, maxmemory-policy noeviction. At the main site it keeps results alone.",
+      "Redis 7.0 or newer that holds the buffer: appendonly yes, appendfsync always, maxmemory-policy noeviction. At the main site it keeps results alone.",
   },
   {
     ...integer("BUFFER_MAX_WRITES", 1_000_000, [1, 1_000_000_000]),
