@@ -73,13 +73,16 @@ export class SiteCaller implements Disposable {
     if (last !== WriteState.REPLICATED) throw new Error(`write ${writeId} ended as ${last}`);
   }
 
-  /** The first status of which this is true. */
-  async statusUntil(satisfies: (status: ReplicationStatus) => boolean): Promise<ReplicationStatus> {
+  /** The first status of which this is true; `timeoutMs` instead of the caller's own. */
+  async statusUntil(
+    satisfies: (status: ReplicationStatus) => boolean,
+    options: { timeoutMs?: number } = {},
+  ): Promise<ReplicationStatus> {
     const request: MessageInitShape<typeof WatchReplicationRequestSchema> = { heartbeat: { nanos: 200_000_000 } };
     let last: ReplicationStatus | undefined;
     const done = new AbortController(); // leaving the loop does not end the call
     try {
-      for await (const { event } of this.replication.watchReplication(request, { signal: done.signal })) {
+      for await (const { event } of this.replication.watchReplication(request, { ...options, signal: done.signal })) {
         if (event.case !== "status") continue;
         last = event.value;
         if (satisfies(last)) return last;

@@ -22,6 +22,9 @@ export interface OwnSiteOptions {
   redis?: RedisServer;
 }
 
+/** A drain that gets nowhere for so long, milliseconds, has failed. */
+const STANDSTILL_MS = 20_000;
+
 /**
  * A secondary site of a test's own on a shared pair of databases: another name, another Redis, other API servers. Its
  * writers write pairs of rows (`createPairs`), and every effect on main is noted in the order in which it came.
@@ -91,16 +94,21 @@ export class OwnSite implements AsyncDisposable {
   /** Resolves when every server says that nothing is on its way any more; fails where it stands still on the way there. */
   async drained(): Promise<void> {
     for (const caller of this.callers) {
-      let left = Infinity;
-      while (left > 0) {
-        const before = left;
-        // While a server still reads the stream it knows of nothing that is on its way.
-        await caller.statusUntil(({ buffer }) => {
-          if (buffer?.connection?.state !== PartState.RUNNING) return false;
-          left = Number(buffer.pendingWrites + buffer.overlayWrites);
-          return left === 0 || left < before;
-        });
-      }
+      let least = Infinity;
+      let since = performance.now();
+      await caller.statusUntil(
+        ({ buffer }) => {
+          // While a server still reads the stream it knows of nothing that is on its way.
+          if (buffer?.connection?.state === PartState.RUNNING) {
+            const left = Number(buffer.pendingWrites + buffer.overlayWrites);
+            if (left === 0) return true;
+            if (left < least) [least, since] = [left, performance.now()];
+          }
+          if (performance.now() - since > STANDSTILL_MS) throw new Error(`the drain stands still at ${least} writes`);
+          return false;
+        },
+        { timeoutMs: 600_000 },
+      );
     }
   }
 
