@@ -1,4 +1,5 @@
 import type { Column, ColumnType } from "../catalog/catalog.ts";
+import { parseTimestamp } from "../postgres/parse-timestamp.ts";
 
 /**
  * A value such that two of one column compare in JavaScript as they do in PostgreSQL: a number by size, a string for
@@ -40,7 +41,7 @@ export function comparableReader({
     case "timestamp":
       return { read: timestamp, ordered: true };
     case "date":
-      return { read: (text) => timestamp(`${text} 00:00:00`), ordered: true };
+      return { read: date, ordered: true };
     case "uuid":
       return { read: (text) => (text.length === 36 ? text.toLowerCase() : undefined), ordered: true, exact: true };
     case "text":
@@ -66,21 +67,17 @@ function finite(number: number): Comparable {
   return Number.isNaN(number) ? undefined : number;
 }
 
-/** Microseconds since 1970, for what PostgreSQL prints in UTC. */
-const TIMESTAMP = /^(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(?:\+00)?$/;
-
+/** Microseconds since 1970. */
 function timestamp(text: string): Comparable {
-  const match = TIMESTAMP.exec(text);
-  if (!match) return undefined;
-  const [, year, month, day, hour, minute, second, fraction = ""] = match;
-  const milliseconds = Date.UTC(
-    +(year ?? 0),
-    +(month ?? 0) - 1,
-    +(day ?? 0),
-    +(hour ?? 0),
-    +(minute ?? 0),
-    +(second ?? 0),
-  );
-  const micros = milliseconds * 1_000 + Number(fraction.padEnd(6, "0"));
-  return Number.isSafeInteger(micros) && +(year ?? 0) > 99 ? micros : undefined;
+  const instant = parseTimestamp(text);
+  if (!instant) return undefined;
+  const micros = instant.seconds * 1_000_000 + instant.nanos / 1_000;
+  return Number.isSafeInteger(micros) ? micros : undefined;
+}
+
+/** "2026-11-25" and no other form: not "0044-03-15 BC". */
+const DATE_LENGTH = 10;
+
+function date(text: string): Comparable {
+  return text.length === DATE_LENGTH ? timestamp(`${text} 00:00:00`) : undefined;
 }

@@ -1,9 +1,9 @@
 import { NullValue, type Timestamp } from "@bufbuild/protobuf/wkt";
 import type * as pb from "../../gen/ts/opsdb/v1/value_pb.ts";
 import { OpsDbError } from "../errors.ts";
+import { type Instant, maxSeconds, minSeconds, parseTimestamp } from "../postgres/parse-timestamp.ts";
 import type { TextValue, Value, ValueKind } from "../value.ts";
 import { hasBounds, parseArray } from "./postgres-array.ts";
-import { type Instant, maxSeconds, minSeconds, parseTimestamp } from "./postgres-timestamp.ts";
 
 /** Where a value stands in its request. A function, because only errors need the text. */
 export type FieldPath = () => string;

@@ -1,6 +1,6 @@
+import { parseTimestamp } from "../postgres/parse-timestamp.ts";
 import type { TextValue, ValueKind } from "../value.ts";
 import { hasBounds, parseArray } from "./postgres-array.ts";
-import { parseTimestamp } from "./postgres-timestamp.ts";
 import { type RowEncoder, type RowShape, relatedTexts } from "./row-encoder.ts";
 import type { EncodedColumn } from "./value-codec.ts";
 import { WireWriter } from "./wire-writer.ts";

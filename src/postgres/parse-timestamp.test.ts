@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseTimestamp } from "./postgres-timestamp.ts";
+import { parseTimestamp } from "./parse-timestamp.ts";
 
 test.each([
   ["1970-01-01 00:00:00+00", 0, 0],
