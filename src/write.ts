@@ -90,3 +90,8 @@ export interface WriteStatus {
   appliedAt?: Date;
   rejection?: Rejection;
 }
+
+/** Whether two hashes are of the same content. */
+export function samePayload(one: Uint8Array, other: Uint8Array): boolean {
+  return Buffer.compare(one, other) === 0;
+}

@@ -1,5 +1,5 @@
 import { type Position, START } from "../position.ts";
-import type { Mutation, Rejection, Write } from "../write.ts";
+import { type Mutation, type Rejection, samePayload, type Write } from "../write.ts";
 import { decodeWrite } from "./entry-codec.ts";
 import { rejectedId } from "./settle.ts";
 import type { BufferedWrite } from "./write-buffer.ts";
@@ -34,7 +34,7 @@ class Entry implements BufferedWrite {
     this.payload = payload;
     this.duplicateOf = first?.position;
     this.#decoded = decoded;
-    this.conflicting = first !== undefined && !sameContent(first.write, this.write);
+    this.conflicting = first !== undefined && !samePayload(first.write.payloadHash, this.write.payloadHash);
   }
 
   get acceptedAt(): Date {
@@ -369,8 +369,4 @@ function later(one: Position, other: Position): Position {
 /** It may do nothing: a precondition fails, or it was applied before under the same id. */
 function isConditional({ mutations, idUnchecked }: Write): boolean {
   return idUnchecked === true || mutations.some(({ preconditions }) => preconditions.length > 0);
-}
-
-function sameContent(one: Write, other: Write): boolean {
-  return Buffer.from(one.payloadHash).equals(Buffer.from(other.payloadHash));
 }

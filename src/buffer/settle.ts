@@ -1,5 +1,6 @@
 import type { LedgerRow } from "../postgres/ledger.ts";
 import { contentId, reusedRejection } from "../reused-id.ts";
+import { samePayload } from "../write.ts";
 import type { BufferedWrites } from "./buffered-writes.ts";
 import type { BufferedWrite } from "./write-buffer.ts";
 
@@ -36,5 +37,5 @@ export function rejectedId(entry: BufferedWrite): string {
 }
 
 function isOf(row: LedgerRow, { write }: BufferedWrite): boolean {
-  return Buffer.from(row.payloadHash).equals(Buffer.from(write.payloadHash));
+  return samePayload(row.payloadHash, write.payloadHash);
 }

@@ -5,7 +5,7 @@ import { OpsDbError } from "../errors.ts";
 import { quoteIdentifier as quote } from "../postgres/quote.ts";
 import { named } from "../postgres/statement.ts";
 import { queryRows } from "../postgres/use-client.ts";
-import type { Mutation, RequestedWrite, Write } from "../write.ts";
+import { type Mutation, type RequestedWrite, samePayload, type Write } from "../write.ts";
 
 interface Question {
   table: Table;
@@ -54,7 +54,7 @@ export async function checkAgainstMergedView(options: {
 
 /** Throws WRITE_ID_REUSED unless both are the same content. */
 export function checkPayload(requested: RequestedWrite, payloadHash: Uint8Array): void {
-  if (Buffer.from(requested.payloadHash).equals(Buffer.from(payloadHash))) return;
+  if (samePayload(requested.payloadHash, payloadHash)) return;
   throw new OpsDbError("WRITE_ID_REUSED", `write ${requested.writeId} was accepted before with other content`, {
     field: "write_id",
     metadata: { write_id: requested.writeId },
