@@ -25,12 +25,10 @@ beforeEach(async () => {
   await database.onPrimary("insert into other select i, 'v' || i from generate_series(1, 20) i");
   await database.caughtUp();
   link = new Link();
-  const primary = new URL(database.primaryUrl);
-  const far = await link.forward({ host: primary.hostname, port: Number(primary.port) });
-  primary.host = `${far.host}:${far.port}`;
+  const mainUrl = await link.forwardUrl(database.primaryUrl);
   running = await openSite("secondary", {
     site: database.site,
-    mainUrl: primary.href,
+    mainUrl,
     localUrl: database.standbyUrl,
     redisUrl: database.redisUrl,
   });

@@ -19,12 +19,10 @@ beforeEach(async () => {
   );
   await database.caughtUp();
   link = new Link();
-  const primary = new URL(database.primaryUrl);
-  const far = await link.forward({ host: primary.hostname, port: Number(primary.port) });
-  primary.host = `${far.host}:${far.port}`;
+  const mainUrl = await link.forwardUrl(database.primaryUrl);
   running = await openSite(
     "secondary",
-    { site: database.site, mainUrl: primary.href, localUrl: database.standbyUrl, redisUrl: database.redisUrl },
+    { site: database.site, mainUrl, localUrl: database.standbyUrl, redisUrl: database.redisUrl },
     { MAIN_TIMEOUT_MS: "1000" },
   );
   site = running.site;

@@ -86,12 +86,10 @@ beforeAll(async () => {
   await database.caughtUp();
   main = createPool(addressOf(database.primaryUrl), { applicationName: "test" }, 1);
   link = new Link();
-  const primary = new URL(database.primaryUrl);
-  const far = await link.forward({ host: primary.hostname, port: Number(primary.port) });
-  primary.host = `${far.host}:${far.port}`;
+  const mainUrl = await link.forwardUrl(database.primaryUrl);
   running = await openSite("secondary", {
     site: database.site,
-    mainUrl: primary.href,
+    mainUrl,
     localUrl: database.standbyUrl,
     redisUrl: database.redisUrl,
   });

@@ -61,6 +61,14 @@ export class Link implements AsyncDisposable {
     return { host: this.#listenHost, port: address.port };
   }
 
+  /** The URL by which a database is reached through the link. */
+  async forwardUrl(database: string): Promise<string> {
+    const url = new URL(database);
+    const far = await this.forward({ host: url.hostname, port: Number(url.port) });
+    url.host = `${far.host}:${far.port}`;
+    return url.href;
+  }
+
   /** From now on new connections to an address that `forward` gave lead elsewhere; those that exist stay as they are. */
   retarget({ port }: Address, target: Address): void {
     if (!this.#targets.has(port)) throw new Error(`nothing is forwarded from port ${port}`);
