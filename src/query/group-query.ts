@@ -68,7 +68,7 @@ class GroupQuery implements PlannedQuery {
   #over(overlaid: OverlaidTable | undefined): Over | undefined {
     if (overlaid && overlaid.heirs.length > 0) return overlaid.freeze();
     const matches = compileMatch<OverlaidRow>(this.#table, this.#query.where, cell);
-    return overlaid && { keys: overlaid.freeze().keys, rows: rowsThatMatter(overlaid, matches, [], undefined) };
+    return overlaid && { keys: overlaid.replacedKeys, rows: rowsThatMatter(overlaid, matches, [], undefined) };
   }
 
   /** By columns of the result; then by the groups, so that it is total. */
@@ -164,6 +164,5 @@ function avgType(base: string): string {
 const displays: Partial<Record<string, string>> = { int8: "bigint", float4: "real", float8: "double precision" };
 
 function typed({ name }: Aggregate, base: string): ResultColumn {
-  const { kind, array, delimiter } = builtIn(base);
-  return { name, type: displays[base] ?? base, kind, array, delimiter };
+  return resultColumn({ name, type: { ...builtIn(base), display: displays[base] ?? base } });
 }

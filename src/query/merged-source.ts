@@ -65,7 +65,7 @@ function unusedName({ byName }: Table): string {
 }
 
 /** The condition on `t` that leaves these keys out. */
-export function excludedKeys(table: Table, keys: readonly (readonly TextValue[])[], parameters: number): Fragment {
+function excludedKeys(table: Table, keys: readonly (readonly TextValue[])[], parameters: number): Fragment {
   if (keys.length === 0) return { sql: "true", values: [] };
   const keyed = keyColumns(table);
   const left = keyed.map(({ name }) => `t.${quote(name)}`).join(", ");
@@ -92,12 +92,10 @@ export function overlaidRows(table: Table, rows: readonly (readonly TextValue[])
 /** As many keys as PostgreSQL hashes within its default work_mem. */
 const HASHED_KEYS = 20_000;
 
-/** work_mem, kB, that a statement needs for leaving out so many keys; past it, hashing turns to a quadratic search. */
-export function memoryFor(overlaid: Over | undefined): number | undefined {
-  const keys = Math.max(
-    overlaid?.keys.length ?? 0,
-    ...(overlaid?.heirs ?? []).map(({ over }) => over?.keys.length ?? 0),
-  );
+/** work_mem, kB, that a statement needs for leaving out all these keys; past it, hashing turns to a quadratic search. */
+export function memoryFor(...overlaid: readonly (Over | undefined)[]): number | undefined {
+  const all = overlaid.flatMap((each) => [each, ...(each?.heirs ?? []).map(({ over }) => over)]);
+  const keys = Math.max(0, ...all.map((each) => each?.keys.length ?? 0)); // work_mem holds for each hash table
   return keys > HASHED_KEYS ? Math.ceil(keys / 4) : undefined;
 }
 

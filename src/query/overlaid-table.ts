@@ -69,9 +69,14 @@ export class OverlaidTable {
     return { size: until, has: (baseKey) => (this.#replaced.get(baseKey) ?? Infinity) <= until };
   }
 
+  /** Their keys. */
+  get replacedKeys(): (readonly TextValue[])[] {
+    return this.#changed.flatMap(({ key, baseKey }) => (baseKey === undefined ? [] : [key]));
+  }
+
   /** What to put over the table, as of now. */
   freeze(): Over {
-    const keys = this.#changed.flatMap(({ key, baseKey }) => (baseKey === undefined ? [] : [key]));
+    const keys = this.replacedKeys;
     const rows = this.#changed.flatMap(({ row }) => (row ? [row] : []));
     if (this.heirs.length === 0) return { keys, rows };
     return { keys, rows, heirs: this.heirs.map(({ table, overlaid }) => ({ table, over: overlaid?.freeze() })) };

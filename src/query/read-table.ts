@@ -6,8 +6,9 @@ import { Deadline } from "../lib/abort.ts";
 import type { Lsn } from "../lsn.ts";
 import type { Position } from "../position.ts";
 import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
+import { interruption } from "./interruption.ts";
 import { Overlay } from "./overlay.ts";
-import { planQuery } from "./plan-query.ts";
+import { type PlannedQuery, planQuery } from "./plan-query.ts";
 import { Snapshot } from "./snapshot.ts";
 import { noSql, type SqlQuery, type SqlSettings } from "./sql-query.ts";
 import { SqlReader } from "./sql-reader.ts";
@@ -52,6 +53,7 @@ export class TableReader {
   readonly site: string;
   readonly #pending: BufferedWrites | undefined;
   readonly #sql: SqlReader;
+  readonly #plans = new WeakMap<TableQuery, { catalog: Catalog; plan: PlannedQuery }>();
   /** The overlay of the newest snapshot: while the replica stands still, only new writes are added to it. */
   #overlay:
     | { snapshot: string; catalog: Catalog; rejections: number; truncations: number; overlay: Overlay }
@@ -66,7 +68,7 @@ export class TableReader {
   /** Says what can be said of a query before anything is waited for. */
   async check(catalog: Catalog, query: TableQuery | SqlQuery): Promise<void> {
     if ("sql" in query) await this.#sql.check(query);
-    else planQuery(catalog, query);
+    else this.#plan(catalog, query);
   }
 
   read(catalog: Catalog, query: TableQuery | SqlQuery, options: ReadOptions): AsyncGenerator<QueryPart> {
@@ -74,7 +76,7 @@ export class TableReader {
   }
 
   async *#read(catalog: Catalog, query: TableQuery, options: ReadOptions): AsyncGenerator<QueryPart> {
-    const plan = planQuery(catalog, query);
+    const plan = this.#plan(catalog, query);
     const { pool, timeoutMs } = options;
     // A reader that is too slow gives its connection, and its snapshot, back.
     using deadline = new Deadline(timeoutMs);
@@ -102,11 +104,21 @@ export class TableReader {
       snapshot.end();
       yield { kind: "trailer", rowCount };
     } catch (error) {
-      if (options.signal.aborted) throw options.signal.reason;
-      if (deadline.signal.aborted || sqlstateOf(error) === "57014")
-        throw new OpsDbError("QUERY_TIMED_OUT", "the query took longer than its deadline", { cause: error });
-      throw badValue(error) ?? translate(error, options.unavailable);
+      throw (
+        interruption(error, options.signal, deadline.signal, "the query took longer than its deadline") ??
+        badValue(error) ??
+        translate(error, options.unavailable)
+      );
     }
+  }
+
+  /** Made once for the check and for the read. */
+  #plan(catalog: Catalog, query: TableQuery): PlannedQuery {
+    const known = this.#plans.get(query);
+    if (known?.catalog === catalog) return known.plan;
+    const plan = planQuery(catalog, query);
+    this.#plans.set(query, { catalog, plan });
+    return plan;
   }
 
   /** Whether pending writes are shown. */

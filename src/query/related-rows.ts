@@ -2,7 +2,7 @@ import { type Catalog, type Column, columnOf, type ForeignKey, type Table } from
 import { OpsDbError } from "../errors.ts";
 import { quoteIdentifier as quote } from "../postgres/quote.ts";
 import { clampLimit, conditionSql, orderBySql, totalOrder } from "./condition-sql.ts";
-import { memoryFor, mergedSource } from "./merged-source.ts";
+import { mergedSource } from "./merged-source.ts";
 import type { FrozenOverlay } from "./plan-query.ts";
 import { outputColumns, resultColumn } from "./result-column.ts";
 import type { RelatedQuery, ResultColumn } from "./table-query.ts";
@@ -17,18 +17,7 @@ export interface RelatedPlan {
    * A text[][], one element for each related row: their columns as text. `name` says under which name `alias` has a
    * joined column; parameters are added to `values`.
    */
-  sql(
-    alias: string,
-    name: (column: Column) => string,
-    overlaid: FrozenOverlay,
-    values: unknown[],
-    memory: Memory,
-  ): string;
-}
-
-/** work_mem that the statement comes to need, kB. */
-export interface Memory {
-  memoryKb: number | undefined;
+  sql(alias: string, name: (column: Column) => string, overlaid: FrozenOverlay, values: unknown[]): string;
 }
 
 /** Throws TABLE_NOT_FOUND, COLUMN_NOT_FOUND or INVALID_FIELD with the field. */
@@ -43,11 +32,9 @@ export function planRelated(catalog: Catalog, table: Table, query: RelatedQuery)
     table: other,
     columns: output.map(resultColumn),
     joined: pairs.map(({ own }) => own),
-    sql(alias, name, overlaid, values, memory) {
-      const over = overlaid(other);
-      const source = mergedSource(other, over, values.length);
+    sql(alias, name, overlaid, values) {
+      const source = mergedSource(other, overlaid(other), values.length);
       values.push(...source.values);
-      memory.memoryKb = memoryFor(over) ?? memory.memoryKb;
       const join = pairs.map((pair) => `r.${quote(pair.other.name)} = ${alias}.${name(pair.own)}`).join(" and ");
       const where = conditionSql(other, "r", query.where, values);
       const names = order.map(({ column }) => `r.${quote(column.name)}`);

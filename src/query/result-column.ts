@@ -8,6 +8,6 @@ export function outputColumns(table: Table, names: readonly string[], field: str
 }
 
 /** What a result says of one of its columns. */
-export function resultColumn({ name, type }: Column): ResultColumn {
+export function resultColumn({ name, type }: Pick<Column, "name" | "type">): ResultColumn {
   return { name, type: type.display, kind: type.kind, array: type.array, delimiter: type.delimiter };
 }

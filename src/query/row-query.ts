@@ -23,11 +23,19 @@ export function planRows(catalog: Catalog, table: Table, query: TableQuery): Pla
 }
 
 /** What is put over the table, as it was at one moment. */
-interface Merged {
+interface OverBase {
   /** The overlaid rows that can be in the result. */
-  rows: readonly (readonly TextValue[])[];
+  rows?: readonly (readonly TextValue[])[];
   /** Keys of the base's rows that do not count. */
-  replaced: Replaced;
+  replaced?: Replaced;
+  /** Instead of both, where others inherit from the table: all that is put over them and it. */
+  family?: Over;
+}
+
+type Merged = Required<Pick<OverBase, "rows" | "replaced">>;
+
+function isMerged(over: OverBase): over is Merged {
+  return over.rows !== undefined && over.replaced !== undefined;
 }
 
 interface Statement {
@@ -78,18 +86,15 @@ class RowQuery implements PlannedQuery {
     // All of it at one moment: the overlay goes on growing while the result is read.
     const overRelated = new Map(this.#related.map(({ table }) => [table, overlaid(table)?.freeze()]));
     const related: FrozenOverlay = (table) => overRelated.get(table);
-    const over = overlaid(this.#table);
-    if (!over) {
-      yield* this.#runWhole(undefined, related, runStatement, batchSize);
-      return;
-    }
-    if (over.heirs.length > 0) {
-      yield* this.#runWhole(undefined, related, runStatement, batchSize, over.freeze());
-      return;
-    }
-    const merged: Merged = { rows: this.#rowsThatMatter(over), replaced: over.replacedNow() };
-    if (this.#order.length === 0) yield* this.#runInParts(merged, related, runStatement, batchSize);
-    else yield* this.#runWhole(merged, related, runStatement, batchSize);
+    const over = this.#over(overlaid(this.#table));
+    if (isMerged(over) && this.#order.length === 0) yield* this.#runInParts(over, related, runStatement, batchSize);
+    else yield* this.#runWhole(over, related, runStatement, batchSize);
+  }
+
+  #over(overlaid: OverlaidTable | undefined): OverBase {
+    if (!overlaid) return {};
+    if (overlaid.heirs.length > 0) return { family: overlaid.freeze() };
+    return { rows: this.#rowsThatMatter(overlaid), replaced: overlaid.replacedNow() };
   }
 
   /** Where there is no order, the overlaid rows come after the base, some at a time: the first rows wait for none of them. */
@@ -116,18 +121,12 @@ class RowQuery implements PlannedQuery {
   }
 
   /** In one statement, which is asked for more rows where too many of the base turn out to be replaced. */
-  async *#runWhole(
-    merged: Merged | undefined,
-    related: FrozenOverlay,
-    runStatement: RunStatement,
-    batchSize: number,
-    family?: Over,
-  ) {
-    const most = merged?.replaced.size ?? 0;
+  async *#runWhole(over: OverBase, related: FrozenOverlay, runStatement: RunStatement, batchSize: number) {
+    const most = over.replaced?.size ?? 0;
     let spare = Math.min(most, SPARE_ROWS);
     let emitted = 0;
     for (;;) {
-      const { statement, keep, orderAt } = this.#statement(merged ?? {}, related, spare, family);
+      const { statement, keep, orderAt } = this.#statement(over, related, spare);
       let read = 0;
       let known = emitted; // in the same snapshot a wider look begins with the same rows
       for await (const batch of runStatement(statement, batchSize)) {
@@ -161,7 +160,7 @@ class RowQuery implements PlannedQuery {
    * Over the base, less what is replaced; over the overlaid rows; or over both. Where others inherit from the table, the
    * base is all of them with what is put over each.
    */
-  #statement({ rows, replaced }: Partial<Merged>, related: FrozenOverlay, spare: number, family?: Over): Statement {
+  #statement({ rows, replaced, family }: OverBase, related: FrozenOverlay, spare: number): Statement {
     const values: unknown[] = [];
     const table = this.#table;
     const filters = [conditionSql(table, "t", this.#query.where, values)];
@@ -199,10 +198,9 @@ class RowQuery implements PlannedQuery {
     else if (!replaced) text = overlay(rows) + top;
     // Order and limit inside the base's arm keep its index scan.
     else text = `select * from ((${base()}) union all (${overlay(rows)})) u${orderBy("u")}${top}`;
-    const memory = { memoryKb: memoryFor(family) };
     if (this.#related.length > 0) {
       const fragments = this.#related.map((one, i) => {
-        const fragment = one.sql("x", (column) => selected.name(column), related, values, memory);
+        const fragment = one.sql("x", (column) => selected.name(column), related, values);
         return `${fragment} as r${i}`;
       });
       const names = selected.columns.map((_, i) => `x.c${i}`);
@@ -215,7 +213,8 @@ class RowQuery implements PlannedQuery {
     const statement: TableStatement = { text, values };
     if (this.#limit !== undefined) statement.atMost = this.#limit + spare;
     if (this.#key !== undefined) statement.atMost = 1;
-    if (memory.memoryKb !== undefined) statement.memoryKb = memory.memoryKb;
+    const memoryKb = memoryFor(family, ...this.#related.map((one) => related(one.table)));
+    if (memoryKb !== undefined) statement.memoryKb = memoryKb;
     return {
       statement,
       orderAt: this.#order.map(({ column }) => positions(column)),

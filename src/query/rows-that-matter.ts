@@ -23,18 +23,33 @@ export function rowsThatMatter(
   return first ? firstAlong(overlaid, match, first, limit) : matching(overlaid.changed, match, limit);
 }
 
+/** Gathers rows that match or may, and counts those that surely do. */
+class Candidates {
+  readonly rows: (readonly TextValue[])[] = [];
+  sure = 0;
+  readonly #match: (row: OverlaidRow) => Verdict;
+
+  constructor(match: (row: OverlaidRow) => Verdict) {
+    this.#match = match;
+  }
+
+  consider(one: OverlaidRow): void {
+    if (one.row === null) return;
+    const verdict = this.#match(one);
+    if (verdict === false || verdict === null) return;
+    this.rows.push(one.row);
+    if (verdict === true) this.sure += 1;
+  }
+}
+
 /** Those that match or may; no more where so many surely do. */
 function matching(rows: Iterable<OverlaidRow>, match: (row: OverlaidRow) => Verdict, enough: number): Rows {
-  const found: (readonly TextValue[])[] = [];
-  let sure = 0;
+  const found = new Candidates(match);
   for (const one of rows) {
-    const verdict = one.row === null ? false : match(one);
-    if (one.row === null || verdict === false || verdict === null) continue;
-    found.push(one.row);
-    if (verdict === true) sure += 1;
-    if (sure >= enough) break;
+    found.consider(one);
+    if (found.sure >= enough) break;
   }
-  return found;
+  return found.rows;
 }
 
 /** The same along a column, with all that have the same place there as the last. */
@@ -45,20 +60,16 @@ function firstAlong(
   limit: number,
 ): Rows {
   const ordered = overlaid.along(order);
-  const found: (readonly TextValue[])[] = [];
-  let sure = 0;
+  const found = new Candidates(match);
   let bound = Infinity;
   for (const [one, at] of ordered.along()) {
     if (at > bound) break;
-    const verdict = one.row === null ? false : match(one);
-    if (one.row === null || verdict === false || verdict === null) continue;
-    found.push(one.row);
-    if (verdict === true) sure += 1;
-    if (sure === limit) bound = at;
+    found.consider(one);
+    if (found.sure >= limit) bound = at;
   }
   const place = placeOn(order);
-  const near = Iterator.from(ordered.elsewhere()).filter((row) => !(place(row) > bound));
-  return found.concat(matching(near, match, Infinity));
+  for (const one of ordered.elsewhere()) if (!(place(one) > bound)) found.consider(one);
+  return found.rows;
 }
 
 function isPlaced({ column }: OrderColumn): boolean {

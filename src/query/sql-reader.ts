@@ -4,8 +4,10 @@ import { OpsDbError } from "../errors.ts";
 import { Deadline } from "../lib/abort.ts";
 import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
 import type { TextValue } from "../value.ts";
+import { interruption } from "./interruption.ts";
 import type { Overlay } from "./overlay.ts";
 import type { ReadOptions, TableReader } from "./read-table.ts";
+import { resultColumn } from "./result-column.ts";
 import { Snapshot } from "./snapshot.ts";
 import { translateSqlError } from "./sql-errors.ts";
 import { mergeSql, SchemaChangedError, type SqlPiece } from "./sql-merge.ts";
@@ -101,10 +103,8 @@ export class SqlReader {
       snapshot.end();
       yield { kind: "trailer", rowCount };
     } catch (error) {
-      if (options.signal.aborted) throw options.signal.reason;
-      if (deadline.signal.aborted || sqlstateOf(error) === "57014")
-        throw new OpsDbError("QUERY_TIMED_OUT", "the statement took longer than the call's deadline", { cause: error });
       throw (
+        interruption(error, options.signal, deadline.signal, "the statement took longer than the call's deadline") ??
         (statement && translateSqlError(error, (position) => statement?.spot(position))) ??
         translate(error, options.unavailable)
       );
@@ -189,7 +189,7 @@ async function prepare(
   const columns = described.fields.map(({ name }, i): ResultColumn => {
     const type = types[count + i];
     if (!type) throw new Error(`bug: column ${name} has no type`);
-    return { name, type: type.display, kind: type.kind, array: type.array, delimiter: type.delimiter };
+    return resultColumn({ name, type });
   });
   return { parameters, columns };
 }

@@ -25,6 +25,7 @@ export class SqlStatement {
   ) {
     this.#source = source;
     const sources = new Map<string, string>();
+    const overlays: (Over | undefined)[] = [];
     for (const piece of pieces) {
       if (piece.kind === "text") {
         this.#parts.push(piece);
@@ -36,13 +37,13 @@ export class SqlStatement {
         const overlaid = over(table)?.freeze();
         const fragment = selectAll(table, overlaid, parameters + this.values.length);
         this.values.push(...fragment.values);
-        const memory = memoryFor(overlaid);
-        if (memory !== undefined) this.memoryKb = Math.max(memory, this.memoryKb ?? 0);
+        overlays.push(overlaid);
         sql = fragment.sql;
         sources.set(table.id, sql);
       }
       this.#parts.push({ text: sql, from, own: false });
     }
+    this.memoryKb = memoryFor(...overlays);
     this.text = this.#parts.map(({ text }) => text).join("");
   }
 
