@@ -15,6 +15,9 @@ export interface CatalogCopy {
   save(text: string): Promise<void>;
 }
 
+/** Between attempts to read the catalog, or to keep a copy of it, milliseconds. */
+const RETRY_MS = 250;
+
 /** Keeps the catalog up to date with the database's schema. */
 export class CatalogKeeper {
   readonly catalog = new Latest<Catalog | undefined>(undefined);
@@ -68,7 +71,18 @@ export class CatalogKeeper {
     while (!signal.aborted) {
       await this.#refresh(AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs)]));
       if (!this.catalog.value) await this.#loadCopy();
-      await sleep(this.catalog.value ? this.#refreshMs : 250, signal).catch(() => {});
+      await this.#rest(signal);
+    }
+  }
+
+  /** Until the next reading. What could not be kept yet is kept as soon as it can be: a restart may come before that. */
+  async #rest(signal: AbortSignal): Promise<void> {
+    const end = performance.now() + (this.catalog.value ? this.#refreshMs : RETRY_MS);
+    for (let left = end - performance.now(); left > 0 && !signal.aborted; left = end - performance.now()) {
+      const read = this.catalog.value;
+      const isKept = !read || read.fingerprint === this.#copied;
+      await sleep(isKept ? left : Math.min(left, RETRY_MS), signal).catch(() => {});
+      if (read && !isKept) await this.#keepCopy(read);
     }
   }
 
@@ -93,7 +107,7 @@ export class CatalogKeeper {
     }
   }
 
-  /** Tried again with the next reading where it fails. */
+  /** Tried again where it fails. */
   async #keepCopy(catalog: Catalog): Promise<void> {
     try {
       await this.#copy?.save(serializeCatalog(catalog));
