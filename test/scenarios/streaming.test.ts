@@ -17,6 +17,7 @@ import { compare, SiteCaller } from "../e2e/site-caller.ts";
 import { eventually } from "../support/eventually.ts";
 import { sql } from "../support/sql.ts";
 import { startTwoSite, type TwoSite } from "../support/two-site.ts";
+import { vacuumedAway } from "./vacuumed-away.ts";
 
 vi.setConfig({ testTimeout: 120_000 });
 
@@ -80,8 +81,7 @@ test.each([
     await result.take(caller, 4);
     const half = consistency === Consistency.MERGED ? 0 : 1;
     await sql(sites.urls.main, `delete from long where n > ${rowCount} and n % 2 = ${half}`);
-    await sql(sites.urls.main, "vacuum long");
-    await sites.standby.caughtUp();
+    await vacuumedAway(sites, "long");
     const error = await result.rest();
     expect(error?.code).toBe(Code.Unavailable);
     expect(error?.findDetails(ErrorInfoSchema)[0]?.reason).toBe("LOCAL_UNAVAILABLE");
