@@ -4,12 +4,12 @@ import type { Catalog, Table } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
 import { Deadline } from "../lib/abort.ts";
 import type { Lsn } from "../lsn.ts";
-import type { Position } from "../position.ts";
+import { type Position, START } from "../position.ts";
 import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
 import { interruption } from "./interruption.ts";
 import { Overlay } from "./overlay.ts";
 import { type PlannedQuery, planQuery } from "./plan-query.ts";
-import { Snapshot } from "./snapshot.ts";
+import { Snapshot, type SnapshotFacts } from "./snapshot.ts";
 import { noSql, type SqlQuery, type SqlSettings } from "./sql-query.ts";
 import { SqlReader } from "./sql-reader.ts";
 import type { QueryHeader, QueryPart, ResultColumn, TableQuery } from "./table-query.ts";
@@ -38,6 +38,8 @@ export interface ReadOptions {
 /** What was known of the pending writes before a snapshot was taken. */
 export interface PendingBefore {
   truncations: number | undefined;
+  /** Writes up to here have left memory. */
+  forgottenTo: Position;
   /** Ids of the tables that pending writes change. */
   touched: ReadonlySet<string>;
 }
@@ -84,17 +86,19 @@ export class TableReader {
     try {
       const before = this.before(plan.tables);
       using snapshot = await Snapshot.open(pool, this.site, timeoutMs, signal);
-      const overlay = await this.overlay(snapshot, catalog, before, plan.tables);
-      const [merged, upTo] = [overlay?.merged ?? 0, overlay?.upTo ?? snapshot.cursor];
+      // Where nothing is put over the tables, the first statement takes the snapshot, and saves a round trip.
+      const overlay = before.touched.size > 0 ? await this.overlay(snapshot, catalog, before, plan.tables) : undefined;
       await using batches = plan.run(({ id }) => overlay?.table(id), snapshot.run, query.batchSize);
       // Before the header, so that a small result goes out in one piece.
       let next = await batches.next();
+      const facts = await snapshot.facts();
+      if (!overlay) this.#checkShown(facts, before);
       yield options.header({
         columns: plan.columns,
         related: plan.related,
-        pendingWrites: merged,
-        position: upTo,
-        lsnAfter: snapshot.lsnAfter,
+        pendingWrites: overlay?.merged ?? 0,
+        position: overlay?.upTo ?? facts.cursor,
+        lsnAfter: facts.lsnAfter,
       });
       let rowCount = 0;
       for (; !next.done; next = await batches.next()) {
@@ -133,7 +137,7 @@ export class TableReader {
   before(tables: readonly Table[]): PendingBefore {
     const ids = tables.flatMap(({ id, heirs }) => [id, ...heirs]);
     const touched = new Set(ids.filter((id) => this.#pending?.touches(id)));
-    return { truncations: this.#pending?.truncations, touched };
+    return { truncations: this.#pending?.truncations, forgottenTo: this.#pending?.forgottenTo ?? START, touched };
   }
 
   /** The pending writes over a snapshot; undefined where they change none of the tables, which `before` must have had. */
@@ -143,33 +147,35 @@ export class TableReader {
     before: PendingBefore,
     tables: readonly Table[],
   ): Promise<Overlay | undefined> {
-    const touched = tables.some(({ id, heirs }) => [id, ...heirs].some((each) => before.touched.has(each)));
-    const overlay = await this.#overlayOf(snapshot, catalog, touched);
-    if (this.#pending?.truncations !== before.truncations)
+    const facts = await snapshot.facts();
+    const pending = this.#pending;
+    if (!pending) return undefined;
+    // What has left memory by now will not be put over the snapshot.
+    this.#checkShown(facts, { ...before, forgottenTo: pending.forgottenTo });
+    if (!pending.firstAfter(facts.cursor)) return undefined;
+    if (!tables.some(({ id, heirs }) => [id, ...heirs].some((each) => before.touched.has(each)))) return undefined;
+    const overlay = this.#kept(facts, catalog, pending);
+    await overlay.grow(pending.after(overlay.upTo), snapshot);
+    this.#checkShown(facts, before);
+    return overlay;
+  }
+
+  /** What had left memory must be in the snapshot, and nothing else may be missing. */
+  #checkShown({ cursor }: SnapshotFacts, { truncations, forgottenTo }: PendingBefore): void {
+    if (this.#pending?.truncations !== truncations)
       throw new OpsDbError("BUFFER_UNAVAILABLE", "Redis has lost writes, which are being read again", {
         retryAfterMs: 1_000,
       });
-    return overlay;
-  }
-
-  async #overlayOf(snapshot: Snapshot, catalog: Catalog, touched: boolean): Promise<Overlay | undefined> {
-    if (!this.#pending) return undefined;
-    if (this.#pending.forgottenTo > snapshot.cursor)
+    if (forgottenTo > cursor)
       throw new OpsDbError(
         "LOCAL_UNAVAILABLE",
         "the local database shows less than was proven before: main failed over",
-        {
-          retryAfterMs: 1_000,
-        },
+        { retryAfterMs: 1_000 },
       );
-    if (!touched || !this.#pending.firstAfter(snapshot.cursor)) return undefined;
-    const overlay = this.#kept(snapshot, catalog, this.#pending);
-    await overlay.grow(this.#pending.after(overlay.upTo), snapshot);
-    return overlay;
   }
 
   /** The kept overlay where it holds for this snapshot, or an empty one. */
-  #kept({ name, cursor }: Snapshot, catalog: Catalog, { rejections, truncations }: BufferedWrites): Overlay {
+  #kept({ name, cursor }: SnapshotFacts, catalog: Catalog, { rejections, truncations }: BufferedWrites): Overlay {
     const kept = this.#overlay;
     if (
       kept?.snapshot === name &&

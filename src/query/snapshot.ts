@@ -1,9 +1,10 @@
-import pg from "pg";
+import type pg from "pg";
 import Cursor from "pg-cursor";
 import { aborted } from "../lib/abort.ts";
 import { type Lsn, parseLsn } from "../lsn.ts";
 import { type Position, parsePosition, START } from "../position.ts";
 import type { Statement } from "../postgres/connection.ts";
+import { queryTogether } from "../postgres/query-together.ts";
 import { refusesValue } from "../postgres/sqlstate.ts";
 import { connectClient, rowsOf } from "../postgres/use-client.ts";
 import type { TextValue } from "../value.ts";
@@ -12,16 +13,8 @@ import type { RunStatement, TableStatement } from "./plan-query.ts";
 import { describeStatement, type SqlDescription } from "./sql-describe.ts";
 import { withinBytes } from "./within-bytes.ts";
 
-/**
- * One read-only snapshot of a database, on a connection of its own. Aborting the signal drops the connection; disposing
- * gives it back where the reading ended by itself.
- */
-export class Snapshot implements Disposable, SnapshotSource {
-  readonly #client: pg.PoolClient;
-  readonly #signal: AbortSignal;
-  readonly #drop: () => void;
-  #ended = false;
-  #released = false;
+/** What a snapshot says of itself. */
+export interface SnapshotFacts {
   /**
    * Equal names see equal data; a database that was made again gives its transaction ids a second time, so the name has
    * the server's start in it. Undefined where nothing tells: on a standby pg_current_snapshot() leaves out which
@@ -32,36 +25,54 @@ export class Snapshot implements Disposable, SnapshotSource {
   readonly cursor: Position;
   /** At least everything that the snapshot shows (read in it, so never a proof that something is shown). */
   readonly lsnAfter: Lsn;
+}
 
-  private constructor(
-    client: pg.PoolClient,
-    signal: AbortSignal,
-    facts: { name: string | undefined; cursor: Position; lsnAfter: Lsn },
-  ) {
+/**
+ * One read-only snapshot of a database, on a connection of its own. It is taken by the first statement, in the same
+ * message, or by asking for its facts. Aborting the signal drops the connection; disposing gives it back where the
+ * reading ended by itself.
+ */
+export class Snapshot implements Disposable, SnapshotSource {
+  readonly #client: pg.PoolClient;
+  readonly #signal: AbortSignal;
+  readonly #begin: readonly Statement[];
+  readonly #drop: () => void;
+  #facts: Promise<SnapshotFacts> | undefined;
+  #ended = false;
+  #released = false;
+
+  private constructor(client: pg.PoolClient, signal: AbortSignal, begin: readonly Statement[]) {
     this.#client = client;
     this.#signal = signal;
-    this.name = facts.name;
-    this.cursor = facts.cursor;
-    this.lsnAfter = facts.lsnAfter;
+    this.#begin = begin;
     this.#drop = () => this.#release(true);
     signal.addEventListener("abort", this.#drop, { once: true });
   }
 
-  /** Opens it. `timeoutMs` becomes the statement timeout. */
+  /** Takes a connection for it. `timeoutMs` becomes the statement timeout. */
   static async open(pool: pg.Pool, site: string, timeoutMs: number, signal: AbortSignal): Promise<Snapshot> {
     const client = await connectClient(pool, signal);
-    try {
-      const timeout = Math.max(1, Math.min(2_147_483_647, Math.ceil(timeoutMs)));
-      const facts = await aborted(signal, begin(client, site, timeout));
-      return new Snapshot(client, signal, facts);
-    } catch (error) {
-      client.release(true);
-      throw error;
-    }
+    const timeout = Math.max(1, Math.min(2_147_483_647, Math.ceil(timeoutMs)));
+    return new Snapshot(client, signal, beginning(site, timeout));
   }
 
-  query(statement: Statement): Promise<TextValue[][]> {
-    return aborted(this.#signal, rowsOf(this.#client, statement));
+  /** Takes the snapshot where nothing has taken it yet. */
+  facts(): Promise<SnapshotFacts> {
+    this.#facts ??= this.#taken(aborted(this.#signal, queryTogether(this.#client, this.#begin)));
+    return this.#facts;
+  }
+
+  async query(statement: Statement): Promise<TextValue[][]> {
+    if (this.#facts) return await aborted(this.#signal, rowsOf(this.#client, statement));
+    const results = aborted(this.#signal, queryTogether(this.#client, [...this.#begin, statement]));
+    this.#facts = this.#taken(results);
+    return (await results).at(-1) ?? [];
+  }
+
+  #taken(results: Promise<TextValue[][][]>): Promise<SnapshotFacts> {
+    const facts = results.then((rows) => factsOf(rows[this.#begin.length - 1]?.[0] ?? []));
+    facts.catch(() => {}); // whoever sent the statement hears of it
+    return facts;
   }
 
   async attempt(statement: Statement): Promise<TextValue[][] | undefined> {
@@ -79,8 +90,9 @@ export class Snapshot implements Disposable, SnapshotSource {
   }
 
   /** What a statement takes and gives; PostgreSQL analyses it and does not run it. */
-  describe(text: string): Promise<SqlDescription> {
-    return aborted(this.#signal, describeStatement(this.#client, text));
+  async describe(text: string): Promise<SqlDescription> {
+    await this.facts();
+    return await aborted(this.#signal, describeStatement(this.#client, text));
   }
 
   /** The statement's rows, in batches. The reader's pace is the cursor's, which is one batch ahead of it. */
@@ -94,6 +106,7 @@ export class Snapshot implements Disposable, SnapshotSource {
   }
 
   async *#stream(statement: TableStatement, batchSize: number): AsyncGenerator<TextValue[][]> {
+    await this.facts();
     const cursor = this.#client.query(
       new Cursor<TextValue[]>(statement.text, statement.values, {
         rowMode: "array",
@@ -126,14 +139,19 @@ export class Snapshot implements Disposable, SnapshotSource {
     return rows;
   }
 
-  /** All has been read, so that the connection can be used again once the transaction has ended, which nobody waits for. */
+  /**
+   * All has been read, so that the connection can be used again once the transaction has ended, which nobody waits for:
+   * what the caller is to hear goes out first.
+   */
   end(): void {
     this.#signal.removeEventListener("abort", this.#drop);
-    aborted(AbortSignal.timeout(END_TIMEOUT_MS), this.#client.query("commit")).then(
-      () => this.#release(false),
-      () => this.#release(true),
-    );
     this.#ended = true;
+    setImmediate(() => {
+      aborted(AbortSignal.timeout(END_TIMEOUT_MS), this.#client.query("commit")).then(
+        () => this.#release(false),
+        () => this.#release(true),
+      );
+    });
   }
 
   [Symbol.dispose](): void {
@@ -176,17 +194,21 @@ function isFulfilled(promise: Promise<unknown>): Promise<boolean> {
   );
 }
 
-/** In one message, for one round trip. */
-async function begin(client: pg.PoolClient, site: string, timeoutMs: number) {
-  const results: unknown = await client.query({
-    text: `begin isolation level repeatable read read only; set local statement_timeout = ${timeoutMs};
-      select pg_current_snapshot()::text, (select position from opsdb.cursor where site = ${pg.escapeLiteral(site)}),
-      case when pg_is_in_recovery() then coalesce(pg_last_wal_replay_lsn(), '0/0') else pg_current_wal_lsn() end,
-      pg_postmaster_start_time()`,
-    rowMode: "array",
-  });
-  const facts = (results as pg.QueryArrayResult<(string | null)[]>[]).at(-1);
-  const [bounds, cursor, lsn, started] = facts?.rows[0] ?? [];
+/** Begins the transaction, and reads the facts of its snapshot last. */
+function beginning(site: string, timeoutMs: number): Statement[] {
+  return [
+    { name: "opsdb_begin", text: "begin isolation level repeatable read read only" },
+    {
+      name: "opsdb_facts",
+      text: `select pg_current_snapshot()::text, (select position from opsdb.cursor where site = $1),
+        case when pg_is_in_recovery() then coalesce(pg_last_wal_replay_lsn(), '0/0') else pg_current_wal_lsn() end,
+        pg_postmaster_start_time(), set_config('statement_timeout', $2, true)`,
+      values: [site, String(timeoutMs)],
+    },
+  ];
+}
+
+function factsOf([bounds, cursor, lsn, started]: readonly TextValue[]): SnapshotFacts {
   const [xmin, xmax] = (bounds ?? "").split(":");
   return {
     name: xmin === xmax ? `${started} ${xmax}` : undefined,

@@ -96,9 +96,10 @@ export class SqlReader {
       await this.#become(snapshot);
       statement = assemble(parsed, pieces, overlay, query.parameters.length);
       // As of the statement: other reads let the overlay grow.
-      const [pendingWrites, position] = [overlay?.merged ?? 0, overlay?.upTo ?? snapshot.cursor];
+      const { cursor, lsnAfter } = await snapshot.facts();
+      const [pendingWrites, position] = [overlay?.merged ?? 0, overlay?.upTo ?? cursor];
       const { parameters, columns } = await prepare(snapshot, statement, query);
-      yield options.header({ columns, related: [], pendingWrites, position, lsnAfter: snapshot.lsnAfter });
+      yield options.header({ columns, related: [], pendingWrites, position, lsnAfter });
       const rowCount = yield* this.#rows(snapshot, { statement, parameters, columns }, query);
       snapshot.end();
       yield { kind: "trailer", rowCount };

@@ -33,14 +33,18 @@ afterEach(async () => {
 /** Does something between the moment of a read's snapshot and that at which its facts arrive. */
 function onSnapshot(act: () => void): void {
   pool.on("connect", (client) => {
-    const query = client.query.bind(client) as (...args: unknown[]) => Promise<pg.QueryResult>;
-    client.query = ((statement: { text?: string }, ...more: unknown[]) => {
-      const answer = query(statement, ...more);
-      if (!statement.text?.includes("pg_current_snapshot")) return answer;
-      return answer.then((result) => {
-        act();
-        return result;
-      });
+    const query = client.query.bind(client) as (...args: unknown[]) => unknown;
+    let taken = false;
+    client.query = ((statement: { handleReadyForQuery?: (...args: unknown[]) => void }, ...more: unknown[]) => {
+      const ready = statement.handleReadyForQuery?.bind(statement);
+      if (ready && !taken) {
+        taken = true; // the first message that the reader sends takes the snapshot
+        statement.handleReadyForQuery = (...args) => {
+          act();
+          ready(...args);
+        };
+      }
+      return query(statement, ...more);
     }) as never;
   });
 }
