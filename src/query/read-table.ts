@@ -8,7 +8,7 @@ import { type Position, START } from "../position.ts";
 import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
 import { interruption } from "./interruption.ts";
 import { Overlay } from "./overlay.ts";
-import { type PlannedQuery, planQuery } from "./plan-query.ts";
+import { type Batch, type PlannedQuery, planQuery } from "./plan-query.ts";
 import { Snapshot, type SnapshotFacts } from "./snapshot.ts";
 import { noSql, type SqlQuery, type SqlSettings } from "./sql-query.ts";
 import { SqlReader } from "./sql-reader.ts";
@@ -31,8 +31,37 @@ export interface ReadOptions {
   signal: AbortSignal;
   /** Reads the catalog again where the database turns out to have changed since. */
   newerCatalog?: (signal: AbortSignal) => Promise<Catalog>;
+  /** Where pending writes are merged in: they are read to the tail first. */
+  buffer?: ReadBuffer;
   /** Makes the header's part of what was read. */
   header: (facts: ReadFacts) => QueryPart;
+}
+
+export interface ReadBuffer {
+  /** Whether it can be read without waiting for a load. */
+  isLoaded: () => boolean;
+  /** Resolves when every write that was acknowledged before the call is in memory. */
+  toTail: () => Promise<void>;
+  /** Every process of the site keeps a write for so long after its proof, milliseconds. */
+  keptMs: number;
+}
+
+/** What a read of tables is made of. */
+interface Reading {
+  catalog: Catalog;
+  plan: PlannedQuery;
+  query: TableQuery;
+  options: ReadOptions;
+  signal: AbortSignal;
+}
+
+/** The first rows of a result are there; nothing was answered yet. */
+interface Begun extends AsyncDisposable {
+  snapshot: Snapshot;
+  facts: SnapshotFacts;
+  overlay: Overlay | undefined;
+  batches: AsyncGenerator<Batch>;
+  first: IteratorResult<Batch>;
 }
 
 /** What was known of the pending writes before a snapshot was taken. */
@@ -40,6 +69,8 @@ export interface PendingBefore {
   truncations: number | undefined;
   /** Writes up to here have left memory. */
   forgottenTo: Position;
+  /** The newest in memory. */
+  last: Position;
   /** Ids of the tables that pending writes change. */
   touched: ReadonlySet<string>;
 }
@@ -47,9 +78,9 @@ export interface PendingBefore {
 /**
  * Reads tables of one database, with the site's pending writes merged in where there are any.
  *
- * The order matters for G5: the buffer was read to its tail before (by the caller), then the snapshot opens, then the
- * writes that this snapshot does not contain are taken from memory. The other way round, a write could leave the
- * buffer in between and be in neither.
+ * The order matters for G5: the buffer is read to its tail, then the snapshot is taken, then the writes that this
+ * snapshot does not contain are taken from memory. The other way round, a write could leave the buffer in between and be
+ * in neither. A table that no pending write changes is read while the buffer is, see #beginAtOnce.
  */
 export class TableReader {
   readonly site: string;
@@ -79,20 +110,13 @@ export class TableReader {
 
   async *#read(catalog: Catalog, query: TableQuery, options: ReadOptions): AsyncGenerator<QueryPart> {
     const plan = this.#plan(catalog, query);
-    const { pool, timeoutMs } = options;
     // A reader that is too slow gives its connection, and its snapshot, back.
-    using deadline = new Deadline(timeoutMs);
+    using deadline = new Deadline(options.timeoutMs);
     const signal = AbortSignal.any([options.signal, deadline.signal]);
     try {
-      const before = this.before(plan.tables);
-      using snapshot = await Snapshot.open(pool, this.site, timeoutMs, signal);
-      // Where nothing is put over the tables, the first statement takes the snapshot, and saves a round trip.
-      const overlay = before.touched.size > 0 ? await this.overlay(snapshot, catalog, before, plan.tables) : undefined;
-      await using batches = plan.run(({ id }) => overlay?.table(id), snapshot.run, query.batchSize);
-      // Before the header, so that a small result goes out in one piece.
-      let next = await batches.next();
-      const facts = await snapshot.facts();
-      if (!overlay) this.#checkShown(facts, before);
+      const reading: Reading = { catalog, plan, query, options, signal };
+      await using begun = (await this.#beginAtOnce(reading)) ?? (await this.#beginInOrder(reading));
+      const { snapshot, facts, overlay, batches } = begun;
       yield options.header({
         columns: plan.columns,
         related: plan.related,
@@ -101,7 +125,7 @@ export class TableReader {
         lsnAfter: facts.lsnAfter,
       });
       let rowCount = 0;
-      for (; !next.done; next = await batches.next()) {
+      for (let next = begun.first; !next.done; next = await batches.next()) {
         rowCount += next.value.rows.length;
         yield { kind: "batch", ...next.value };
       }
@@ -114,6 +138,60 @@ export class TableReader {
         translate(error, options.unavailable)
       );
     }
+  }
+
+  async #beginInOrder(reading: Reading): Promise<Begun> {
+    await reading.options.buffer?.toTail();
+    return await this.#begin(reading, this.before(reading.plan.tables));
+  }
+
+  /**
+   * Reads the buffer and the tables at the same time, where memory has no pending write to them. It is as good as one
+   * after the other if the buffer had none in the end: a write that left it meanwhile without being seen here was kept
+   * for a while after its proof, so that it was in the database before this began. Undefined where that cannot be said.
+   */
+  async #beginAtOnce(reading: Reading): Promise<Begun | undefined> {
+    const { buffer } = reading.options;
+    const { tables } = reading.plan;
+    const before = this.before(tables);
+    if (!buffer?.isLoaded() || before.touched.size > 0) return undefined;
+    const started = performance.now();
+    const atTail = buffer.toTail();
+    atTail.catch(() => {}); // where the tables cannot be read either, that is what is said
+    const begun = await this.#begin(reading, before);
+    try {
+      await atTail;
+      const tookMs = performance.now() - started;
+      if (tookMs < buffer.keptMs / 2 && !this.#addedSince(before, tables)) return begun;
+      await begun.batches.return(undefined);
+      begun.snapshot.end();
+    } catch (error) {
+      await begun[Symbol.asyncDispose]();
+      throw error;
+    }
+    return undefined;
+  }
+
+  /** Reads the first rows. They come before the header, so that a small result goes out in one piece. */
+  async #begin({ catalog, plan, query, options, signal }: Reading, before: PendingBefore): Promise<Begun> {
+    const { pool, timeoutMs } = options;
+    await using parts = new AsyncDisposableStack();
+    const snapshot = parts.use(await Snapshot.open(pool, this.site, timeoutMs, signal));
+    // Where nothing is put over the tables, the first statement takes the snapshot, and saves a round trip.
+    const overlay = before.touched.size > 0 ? await this.overlay(snapshot, catalog, before, plan.tables) : undefined;
+    const batches = parts.use(plan.run(({ id }) => overlay?.table(id), snapshot.run, query.batchSize));
+    const first = await batches.next();
+    const facts = await snapshot.facts();
+    if (!overlay) this.#checkShown(facts, before);
+    const kept = parts.move();
+    return { snapshot, facts, overlay, batches, first, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  }
+
+  #addedSince({ last }: PendingBefore, tables: readonly Table[]): boolean {
+    if (!this.#pending || this.#pending.last === last) return false;
+    if (this.#pending.forgottenTo > last) return true;
+    const ids = new Set(idsOf(tables));
+    return this.#pending.after(last).some(({ write }) => write.mutations.some(({ table }) => ids.has(table)));
   }
 
   /** Made once for the check and for the read. */
@@ -135,9 +213,9 @@ export class TableReader {
    * proven in between is not.
    */
   before(tables: readonly Table[]): PendingBefore {
-    const ids = tables.flatMap(({ id, heirs }) => [id, ...heirs]);
-    const touched = new Set(ids.filter((id) => this.#pending?.touches(id)));
-    return { truncations: this.#pending?.truncations, forgottenTo: this.#pending?.forgottenTo ?? START, touched };
+    const touched = new Set(idsOf(tables).filter((id) => this.#pending?.touches(id)));
+    const { truncations, forgottenTo = START, last = START } = this.#pending ?? {};
+    return { truncations, forgottenTo, last, touched };
   }
 
   /** The pending writes over a snapshot; undefined where they change none of the tables, which `before` must have had. */
@@ -153,7 +231,7 @@ export class TableReader {
     // What has left memory by now will not be put over the snapshot.
     this.#checkShown(facts, { ...before, forgottenTo: pending.forgottenTo });
     if (!pending.firstAfter(facts.cursor)) return undefined;
-    if (!tables.some(({ id, heirs }) => [id, ...heirs].some((each) => before.touched.has(each)))) return undefined;
+    if (!idsOf(tables).some((id) => before.touched.has(id))) return undefined;
     const overlay = this.#kept(facts, catalog, pending);
     await overlay.grow(pending.after(overlay.upTo), snapshot);
     this.#checkShown(facts, before);
@@ -188,6 +266,11 @@ export class TableReader {
     if (name !== undefined) this.#overlay = { snapshot: name, catalog, rejections, truncations, overlay };
     return overlay;
   }
+}
+
+/** Their ids, and those of the tables that inherit from them. */
+function idsOf(tables: readonly Table[]): string[] {
+  return tables.flatMap(({ id, heirs }) => [id, ...heirs]);
 }
 
 /** What only PostgreSQL could tell of a condition: its values are all that a client gives it unread. */

@@ -82,6 +82,7 @@ export class SqlReader {
     const signal = AbortSignal.any([options.signal, deadline.signal]);
     let statement: SqlStatement | undefined;
     try {
+      await options.buffer?.toTail();
       const before = this.#tables.before(catalog.tables); // before the snapshot: G5
       using snapshot = await Snapshot.open(pool, this.#tables.site, timeoutMs, signal);
       await this.#begin(snapshot);

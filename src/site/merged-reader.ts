@@ -21,6 +21,8 @@ export interface MergedReaderOptions {
   mainWatch: MainWatch;
   local: pg.Pool;
   main: pg.Pool;
+  /** The least time for which every process of the site keeps a write after its proof, milliseconds. */
+  keptMs: number;
   /** Time between looks for a position that a token asks for, milliseconds. */
   pollMs: number;
   sql: SqlSettings;
@@ -41,7 +43,7 @@ export class MergedReader {
 
   /** fresh enough? -> buffer to its tail -> snapshot -> overlay -> PostgreSQL evaluates. */
   async *query(query: TableQuery | SqlQuery, options: QueryOptions): AsyncGenerator<QueryPart> {
-    const { site, buffer, catalog: keeper, tracker, mainWatch, local, main } = this.#options;
+    const { site, buffer, catalog: keeper, tracker, mainWatch, local, main, keptMs } = this.#options;
     const started = performance.now();
     const { signal, timeoutMs } = options;
     const catalog = await keeper.using(signal, async (known) => {
@@ -51,8 +53,10 @@ export class MergedReader {
     using deadline = new Deadline(timeoutMs);
     const waiting = AbortSignal.any([signal, deadline.signal]);
     if (query.token.length > 0) await withinDeadline(timeoutMs, signal, (fresh) => this.#fresh(query, fresh));
-    // Last, so that the reader begins with what it says.
-    const bufferRead = query.consistency === "merged" ? await readBuffer(buffer, waiting) : true;
+    let bufferRead = true;
+    const toTail = async (): Promise<void> => {
+      bufferRead = await readBuffer(buffer, waiting);
+    };
     const atMain = query.consistency === "main";
     const reader = query.consistency === "merged" ? this.#merged : this.#plain;
     const before = tracker.state.value;
@@ -63,6 +67,7 @@ export class MergedReader {
       timeoutMs: timeoutMs - (performance.now() - started),
       signal,
       newerCatalog: (reading) => keeper.newer(reading),
+      ...(reader.merges && { buffer: { isLoaded: () => buffer.complete.value, toTail, keptMs } }),
       header: ({ columns, related, pendingWrites, position, lsnAfter }: ReadFacts) => ({
         kind: "header",
         header: {

@@ -30,7 +30,7 @@ import { secondaryHealth, secondaryStatus } from "./secondary-status.ts";
 import { secondaryToken } from "./secondary-token.ts";
 import { SequenceLeases } from "./sequence-leases.ts";
 import type { Health, QueryOptions, Site, WatchWritesOptions, WriteAck, WriteOptions } from "./site.ts";
-import { trimBuffer } from "./trim-buffer.ts";
+import { keptMs, trimBuffer } from "./trim-buffer.ts";
 import { writeDirectly } from "./write-directly.ts";
 import { WriteLookup } from "./write-lookup.ts";
 
@@ -158,7 +158,7 @@ export class SecondarySite implements Site {
       logger,
     };
     this.#lookup = new WriteLookup({ ...parts, local: this.#probe });
-    this.#reader = new MergedReader({ ...parts, local: this.#local, sql: config.sql });
+    this.#reader = new MergedReader({ ...parts, local: this.#local, sql: config.sql, keptMs: keptMs(site.buffer) });
     this.#sql = config.sql;
     this.#results = new ResultCache(site.name, site.redisUrl, config.resultCache);
     this.#leases = new SequenceLeases({

@@ -6,8 +6,15 @@ import { START } from "../position.ts";
 import type { MainWatch } from "../replication/main-watch.ts";
 
 const TRIM_EVERY_MS = 1_000;
+/** Proven writes are kept for so long even where the buffer is half full, milliseconds. */
+const CROWDED_MS = 2_000;
 
-/** Lets go of proven writes after their retention, or as soon as the buffer is half full; until the signal. */
+/** The least time for which every process keeps a write after its proof, milliseconds. */
+export function keptMs({ retentionMs }: SecondarySiteConfig["buffer"]): number {
+  return Math.min(retentionMs, CROWDED_MS);
+}
+
+/** Lets go of proven writes after their retention, or soon where the buffer is half full; until the signal. */
 export async function trimBuffer(
   parts: {
     buffer: RedisWriteBuffer;
@@ -25,7 +32,7 @@ export async function trimBuffer(
     const { size, bytes } = buffer.writes;
     // Proven writes are kept for a failover only; they must not be what new writes are refused for.
     const crowded = size > maxWrites / 2 || bytes > maxBytes / 2;
-    const provenBefore = crowded ? Number.POSITIVE_INFINITY : performance.now() - retentionMs;
+    const provenBefore = performance.now() - (crowded ? keptMs(limits) : retentionMs);
     if (buffer.writes.trimmableTo(provenBefore) === START) continue;
     // Last: main may have failed over since the proof. While it does not answer nothing says that it will not come back
     // older than it was.

@@ -1,10 +1,10 @@
 import type pg from "pg";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { BufferedWrites } from "../../src/buffer/buffered-writes.ts";
 import { encodeWrite } from "../../src/buffer/entry-codec.ts";
 import type { Catalog } from "../../src/catalog/catalog.ts";
 import { createPool } from "../../src/postgres/connection.ts";
-import { TableReader } from "../../src/query/read-table.ts";
+import { type ReadBuffer, TableReader } from "../../src/query/read-table.ts";
 import type { QueryPart } from "../../src/query/table-query.ts";
 import { addressOf, readCatalog, writeOf } from "../support/drain.ts";
 import { createDatabase, type TestDatabase } from "../support/test-database.ts";
@@ -49,16 +49,21 @@ function onSnapshot(act: () => void): void {
   });
 }
 
-async function readLog(): Promise<QueryPart[]> {
+async function readLog(buffer?: ReadBuffer): Promise<QueryPart[]> {
   return await Array.fromAsync(
     new TableReader({ site: database.site, pending }).read(catalog, wholeTable({ table: "log" }), {
       pool,
       unavailable: "LOCAL_UNAVAILABLE",
       timeoutMs: 10_000,
       signal: new AbortController().signal,
+      ...(buffer && { buffer }),
       header: () => ({ kind: "trailer", rowCount: -1 }),
     }),
   );
+}
+
+function rowsIn(parts: QueryPart[]): unknown[] {
+  return parts.flatMap((part) => (part.kind === "batch" ? part.rows : []));
 }
 
 test("G5: a write that is proven right after the snapshot was taken is still merged into it", async () => {
@@ -66,7 +71,7 @@ test("G5: a write that is proven right after the snapshot was taken is still mer
   onSnapshot(() => pending.prove(1n));
   const parts = await readLog();
   expect(pending.unproven).toBe(0);
-  expect(parts.flatMap((part) => (part.kind === "batch" ? part.rows : []))).toEqual([["1"]]);
+  expect(rowsIn(parts)).toEqual([["1"]]);
 });
 
 test("G5: a read is refused rather than answered without a write that Redis has lost and that is about to be read again", async () => {
@@ -85,4 +90,44 @@ test("G5: a read is refused where a write has left the buffer that its snapshot 
 test("G5: a read is refused where a write had left the buffer, unread, that its snapshot does not show", async () => {
   pending.leftStream(2n);
   await expect(readLog()).rejects.toMatchObject({ reason: "LOCAL_UNAVAILABLE" });
+});
+
+test("a table without pending writes is read while the buffer is", async () => {
+  pending = new BufferedWrites();
+  const snapshot = Promise.withResolvers<void>();
+  onSnapshot(snapshot.resolve);
+  // One after the other, neither would begin.
+  const parts = await readLog({ isLoaded: () => true, toTail: () => snapshot.promise, keptMs: 60_000 });
+  expect(rowsIn(parts)).toEqual([]);
+});
+
+test("G5: a write that the buffer turns out to have while its table is read is merged in", async () => {
+  const known = pending;
+  pending = new BufferedWrites();
+  const toTail = async (): Promise<void> => {
+    await Promise.resolve();
+    if (pending.last > 0n) return;
+    for (const { position, writeId, payload } of known.payloadsAfter(0n)) pending.add(position, writeId, payload);
+  };
+  const parts = await readLog({ isLoaded: () => true, toTail, keptMs: 60_000 });
+  expect(rowsIn(parts)).toEqual([["1"]]);
+});
+
+test("G5: a table is read again, after the buffer, where a write may have come home and left the buffer meanwhile", async () => {
+  pending = new BufferedWrites();
+  let taken = false;
+  onSnapshot(() => {
+    taken = true;
+  });
+  let reads = 0;
+  const toTail = async (): Promise<void> => {
+    reads += 1;
+    if (reads > 1) return;
+    await vi.waitUntil(() => taken);
+    // The snapshot does not have it, and the buffer has it no more.
+    await database.onPrimary("insert into log values (1)");
+  };
+  const parts = await readLog({ isLoaded: () => true, toTail, keptMs: 0 });
+  expect(reads).toBe(2);
+  expect(rowsIn(parts)).toEqual([["1"]]);
 });
