@@ -1,4 +1,5 @@
 import { keyColumns, type Table } from "../catalog/catalog.ts";
+import { type ResultRow, textAt } from "../postgres/row-bytes.ts";
 import type { TextValue } from "../value.ts";
 import type { Comparable, ComparableReader } from "./comparable.ts";
 import type { OrderColumn } from "./condition-sql.ts";
@@ -129,10 +130,10 @@ export class OverlaidTable {
 }
 
 /** The text of a key from a row that the database printed; it has no NUL in it. */
-export function baseKeyText(row: readonly TextValue[], keyIndexes: readonly number[]): string {
+export function baseKeyText(row: ResultRow, keyIndexes: readonly number[]): string {
   const [first, ...rest] = keyIndexes;
-  let text = row[first ?? 0] ?? "";
-  for (const index of rest) text += `\0${row[index] ?? ""}`;
+  let text = textAt(row, first ?? 0) ?? "";
+  for (const index of rest) text += `\0${textAt(row, index) ?? ""}`;
   return text;
 }
 

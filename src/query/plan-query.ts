@@ -1,5 +1,5 @@
 import type { Catalog, Table } from "../catalog/catalog.ts";
-import type { TextValue } from "../value.ts";
+import type { ResultRow } from "../postgres/row-bytes.ts";
 import { planGroups } from "./group-query.ts";
 import type { Over } from "./merged-source.ts";
 import type { OverlaidTable } from "./overlaid-table.ts";
@@ -20,10 +20,10 @@ export interface TableStatement {
 }
 
 /** Runs a statement in the snapshot. Its rows come in batches of at most so many. */
-export type RunStatement = (statement: TableStatement, batchSize: number) => AsyncIterable<TextValue[][]>;
+export type RunStatement = (statement: TableStatement, batchSize: number) => AsyncIterable<ResultRow[]>;
 
 export interface Batch {
-  rows: TextValue[][];
+  rows: ResultRow[];
   resumePoint?: Uint8Array;
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { aborted, Deadline } from "../lib/abort.ts";
+import { sizeOf } from "../postgres/row-bytes.ts";
 import { ResultSlots } from "./result-slots.ts";
 import { decodeResult, encodeResult, partsOf, type StoredResult } from "./stored-result.ts";
 import type { QueryPart } from "./table-query.ts";
@@ -153,7 +154,8 @@ export class ResultCache {
         return { first, result: { header: head.header, batches } };
       if (part.kind !== "batch") continue;
       batches.push(part);
-      for (const row of part.rows) for (const value of row) bytes += (typeof value === "string" ? value.length : 0) + 3;
+      const columns = head?.kind === "header" ? head.header.columns.length : 0;
+      for (const row of part.rows) bytes += sizeOf(row) + 3 * columns;
     }
     return { first };
   }

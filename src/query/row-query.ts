@@ -1,5 +1,6 @@
 import { type Catalog, type Column, keyColumns, type Table } from "../catalog/catalog.ts";
 import { quoteIdentifier as quote } from "../postgres/quote.ts";
+import { type ResultRow, textAt } from "../postgres/row-bytes.ts";
 import type { TextValue } from "../value.ts";
 import { conditionSql, type OrderColumn, orderBySql, totalOrder } from "./condition-sql.ts";
 import { compileMatch, pinnedKey, type Verdict } from "./in-memory-match.ts";
@@ -43,7 +44,7 @@ interface Statement {
   /** Where the order's columns are in its rows. */
   orderAt: number[];
   /** Whether a row counts. Undefined: all do. */
-  keep: ((row: readonly TextValue[]) => boolean) | undefined;
+  keep: ((row: ResultRow) => boolean) | undefined;
 }
 
 class RowQuery implements PlannedQuery {
@@ -148,10 +149,10 @@ class RowQuery implements PlannedQuery {
     }
   }
 
-  #resumePoint(rows: TextValue[][], orderAt: number[], emitted: number): { resumePoint?: Uint8Array } {
+  #resumePoint(rows: ResultRow[], orderAt: number[], emitted: number): { resumePoint?: Uint8Array } {
     const last = rows.at(-1);
     if (!last || this.#order.length === 0) return {};
-    const values = orderAt.map((at) => last[at] ?? null);
+    const values = orderAt.map((at) => textAt(last, at));
     const rowCount = emitted + (this.#resume?.rowCount ?? 0);
     return { resumePoint: encodeResumePoint(this.#query.identity, { values, rowCount }) };
   }
@@ -242,8 +243,8 @@ class RowQuery implements PlannedQuery {
 }
 
 /** Whether a row counts: it is an overlaid one, or one of the base that none replaces. */
-function keeper(replaced: Replaced, keyAt: readonly number[], markAt: number): (row: readonly TextValue[]) => boolean {
-  return (row) => typeof row[markAt] === "string" || !replaced.has(baseKeyText(row, keyAt));
+function keeper(replaced: Replaced, keyAt: readonly number[], markAt: number): (row: ResultRow) => boolean {
+  return (row) => !replaced.has(baseKeyText(row, keyAt)) || textAt(row, markAt) !== null;
 }
 
 /** The columns of a select list: those of the result, then those that are needed besides. */

@@ -5,6 +5,8 @@ import { type Lsn, parseLsn } from "../lsn.ts";
 import { type Position, parsePosition, START } from "../position.ts";
 import type { Statement } from "../postgres/connection.ts";
 import { queryTogether } from "../postgres/query-together.ts";
+import type { ResultRow, RowBytes } from "../postgres/row-bytes.ts";
+import { RowTap } from "../postgres/row-tap.ts";
 import { refusesValue } from "../postgres/sqlstate.ts";
 import { connectClient, rowsOf } from "../postgres/use-client.ts";
 import type { TextValue } from "../value.ts";
@@ -98,32 +100,29 @@ export class Snapshot implements Disposable, SnapshotSource {
   /** The statement's rows, in batches. The reader's pace is the cursor's, which is one batch ahead of it. */
   readonly run: RunStatement = (statement, batchSize) => this.#run(statement, batchSize);
 
-  async *#run(statement: TableStatement, batchSize: number): AsyncGenerator<TextValue[][]> {
+  async *#run(statement: TableStatement, batchSize: number): AsyncGenerator<ResultRow[]> {
     if (statement.memoryKb !== undefined) await this.query({ text: `set local work_mem = ${statement.memoryKb}` });
     if (statement.atMost !== undefined && statement.atMost <= Math.min(batchSize, SMALL_RESULT))
       yield await withinBytes(this.#client, MOST_BATCH_BYTES, this.query(statement));
     else yield* this.#stream(statement, batchSize);
   }
 
-  async *#stream(statement: TableStatement, batchSize: number): AsyncGenerator<TextValue[][]> {
+  async *#stream(statement: TableStatement, batchSize: number): AsyncGenerator<ResultRow[]> {
     await this.facts();
-    const cursor = this.#client.query(
-      new Cursor<TextValue[]>(statement.text, statement.values, {
-        rowMode: "array",
-        types: { getTypeParser: () => same },
-      }),
-    );
+    using tap = new RowTap(this.#client);
+    const cursor = this.#client.query(new Cursor(statement.text, statement.values));
     let left = statement.limit ?? Number.POSITIVE_INFINITY;
     let size = Math.min(batchSize, FIRST_ROWS, left);
-    const read = (): Promise<TextValue[][]> => this.#read(cursor, size, statement.maxBatchBytes);
-    let next = left > 0 ? read() : undefined;
+    tap.limit(statement.maxBatchBytes ?? MOST_BATCH_BYTES);
+    let next = left > 0 ? readRows(cursor, size, tap) : undefined;
     try {
       while (next) {
-        const rows: TextValue[][] = await aborted(this.#signal, next);
+        const { rows, bytes } = await aborted(this.#signal, next);
         left -= rows.length;
         const more = rows.length === size && left > 0;
-        size = Math.min(nextSize(rows, batchSize), left);
-        next = more ? read() : undefined;
+        const fitting = Math.floor((BATCH_BYTES * rows.length) / Math.max(1, bytes));
+        size = Math.max(1, Math.min(batchSize, fitting, rows.length * 16, left));
+        next = more ? readRows(cursor, size, tap) : undefined;
         if (rows.length > 0) yield rows;
       }
       await aborted(this.#signal, cursor.close());
@@ -131,12 +130,6 @@ export class Snapshot implements Disposable, SnapshotSource {
       // Where the reader has enough before the end. What was read ahead then says nothing.
       if (next && (await isFulfilled(aborted(this.#signal, next)))) await aborted(this.#signal, cursor.close());
     }
-  }
-
-  #read(cursor: Cursor<TextValue[]>, batchSize: number, maxBytes = MOST_BATCH_BYTES): Promise<TextValue[][]> {
-    const rows = withinBytes(this.#client, maxBytes, cursor.read(batchSize));
-    rows.catch(() => {}); // whoever reads ahead may never ask for them
-    return rows;
   }
 
   /**
@@ -177,15 +170,22 @@ const FIRST_ROWS = 100;
 /** Of rows that are read at once, bytes: memory must not depend on how large they are. */
 const BATCH_BYTES = 1024 ** 2;
 
-/** Rows of the next batch, where they are about as large as those of this one. */
-function nextSize(rows: TextValue[][], most: number): number {
-  let bytes = 0;
-  for (const row of rows) for (const value of row) if (typeof value === "string") bytes += value.length;
-  const fitting = Math.floor((BATCH_BYTES * rows.length) / Math.max(1, bytes));
-  return Math.max(1, Math.min(most, fitting, rows.length * 16));
+/** The driver's cursor counts the rows; the tap has them. */
+async function read(cursor: Cursor, count: number, tap: RowTap): Promise<{ rows: RowBytes[]; bytes: number }> {
+  try {
+    await cursor.read(count);
+  } catch (error) {
+    throw tap.tooLarge ?? error;
+  }
+  return tap.rows();
 }
 
-const same = (value: string): string => value;
+/** Whoever reads ahead may never ask for them. */
+function readRows(cursor: Cursor, count: number, tap: RowTap): Promise<{ rows: RowBytes[]; bytes: number }> {
+  const rows = read(cursor, count, tap);
+  rows.catch(() => {});
+  return rows;
+}
 
 function isFulfilled(promise: Promise<unknown>): Promise<boolean> {
   return promise.then(

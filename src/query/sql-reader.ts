@@ -2,6 +2,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import { encodeValue } from "../catalog/encode-value.ts";
 import { OpsDbError } from "../errors.ts";
 import { Deadline } from "../lib/abort.ts";
+import { sizeOf } from "../postgres/row-bytes.ts";
 import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
 import type { TextValue } from "../value.ts";
 import { interruption } from "./interruption.ts";
@@ -153,7 +154,7 @@ export class SqlReader {
     const statement = { ...prepared.statement.run(prepared.parameters), limit, maxBatchBytes: MAX_BATCH_BYTES };
     for await (const rows of snapshot.run(statement, query.batchSize)) {
       rowCount += rows.length;
-      for (const row of rows) for (const value of row) bytes += value === null ? 1 : value.length;
+      for (const row of rows) bytes += sizeOf(row);
       if (rowCount > maxRows) throw tooLarge(`more than ${maxRows} rows`, "SQL_MAX_ROWS");
       if (bytes > maxBytes) throw tooLarge(`more than ${maxBytes} bytes`, "SQL_MAX_BYTES");
       yield { kind: "batch", rows };

@@ -1,3 +1,4 @@
+import { textsOf } from "../postgres/row-bytes.ts";
 import type { TextValue } from "../value.ts";
 import type { QueryHeader, QueryPart } from "./table-query.ts";
 
@@ -48,7 +49,7 @@ export function encodeResult({ header, batches }: StoredResult): string {
   return JSON.stringify({
     header: { ...header, lsn: String(header.lsn), token: toText(header.token) },
     batches: batches.map(({ rows, resumePoint }) => ({
-      rows: rows.map((row) => row.slice(0, shown)),
+      rows: rows.map((row) => textsOf(row).slice(0, shown)),
       ...(resumePoint && { resumePoint: toText(resumePoint) }),
     })),
   } satisfies Encoded);

@@ -1,5 +1,6 @@
 import type { Lsn } from "../lsn.ts";
-import type { TextValue, Value, ValueKind } from "../value.ts";
+import type { ResultRow } from "../postgres/row-bytes.ts";
+import type { Value, ValueKind } from "../value.ts";
 
 export type Consistency = "merged" | "local" | "main";
 export type ComparisonOperator =
@@ -129,7 +130,7 @@ export type QueryPart =
   | {
       kind: "batch";
       /** The values of the columns, then one text[][] of related rows for each related query, then nothing of interest. */
-      rows: TextValue[][];
+      rows: ResultRow[];
       /** Goes on after the last of the rows. Undefined where the query has no order. */
       resumePoint?: Uint8Array;
     }

@@ -1,11 +1,12 @@
 import type { QueryResponse, Row } from "../../gen/ts/opsdb/v1/query_pb.ts";
 import type { Value } from "../../gen/ts/opsdb/v1/value_pb.ts";
+import { type ResultRow, textsOf } from "../postgres/row-bytes.ts";
 import type { TextValue } from "../value.ts";
 import { parseArray } from "./postgres-array.ts";
 import { type EncodedColumn, valueEncoder } from "./value-codec.ts";
 
 /** Turns a batch of rows into one message. */
-export type RowEncoder = (rows: readonly (readonly TextValue[])[], resumePoint?: Uint8Array) => QueryResponse;
+export type RowEncoder = (rows: readonly ResultRow[], resumePoint?: Uint8Array) => QueryResponse;
 
 /** The shape of the rows: their columns, and those of the related rows, whose text follows the columns. */
 export interface RowShape {
@@ -43,7 +44,11 @@ export function messageRowEncoder({ columns, related }: RowShape): RowEncoder {
     $typeName: "opsdb.v1.QueryResponse",
     part: {
       case: "batch",
-      value: { $typeName: "opsdb.v1.RowBatch", rows: rows.map(encodeRow), resumePoint: resumePoint ?? none },
+      value: {
+        $typeName: "opsdb.v1.RowBatch",
+        rows: rows.map((row) => encodeRow(textsOf(row))),
+        resumePoint: resumePoint ?? none,
+      },
     },
   });
 }

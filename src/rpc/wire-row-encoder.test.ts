@@ -1,6 +1,7 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { QueryResponseSchema } from "../../gen/ts/opsdb/v1/query_pb.ts";
+import { type ResultRow, RowBytes } from "../postgres/row-bytes.ts";
 import type { TextValue, ValueKind } from "../value.ts";
 import { messageRowEncoder } from "./row-encoder.ts";
 import type { EncodedColumn } from "./value-codec.ts";
@@ -39,9 +40,25 @@ const samples: Record<ValueKind, string[]> = {
 
 const kinds = Object.keys(samples) as ValueKind[];
 
-function bytesOf(encoder: typeof messageRowEncoder, columns: EncodedColumn[], batches: TextValue[][][]): string[] {
+function bytesOf(encoder: typeof messageRowEncoder, columns: EncodedColumn[], batches: ResultRow[][]): string[] {
   const encode = encoder({ columns, related: [] });
   return batches.map((rows) => Buffer.from(toBinary(QueryResponseSchema, encode(rows))).toString("hex"));
+}
+
+/** The rows as PostgreSQL sends them. */
+function sent(rows: TextValue[][]): RowBytes[] {
+  return rows.map((row) => {
+    const fields = row.map((value) => {
+      const text = Buffer.from(value ?? "");
+      const length = Buffer.alloc(4);
+      length.writeInt32BE(value === null ? -1 : text.length);
+      return Buffer.concat([length, text]);
+    });
+    const count = Buffer.alloc(2);
+    count.writeInt16BE(row.length);
+    // It stands somewhere in the middle of what arrived.
+    return new RowBytes(Buffer.concat([Buffer.from("before"), count, ...fields, Buffer.from("after")]), 8);
+  });
 }
 
 function quoted(text: TextValue): string {
@@ -63,6 +80,13 @@ test.each(kinds)("%s gives the same bytes as its messages", (kind) => {
   );
   const alone = batches.map((rows) => rows.map((row) => row.slice(0, 1)));
   expect(bytesOf(wireRowEncoder, [column], alone)).toEqual(bytesOf(messageRowEncoder, [column], alone));
+  for (const encoder of [wireRowEncoder, messageRowEncoder]) {
+    // What comes after the columns does not count.
+    expect(bytesOf(encoder, [column], batches.map(sent))).toEqual(bytesOf(messageRowEncoder, [column], alone));
+    expect(bytesOf(encoder, [column, column], batches.slice(0, 1).map(sent))).toEqual(
+      bytesOf(messageRowEncoder, [column, column], batches.slice(0, 1)),
+    );
+  }
 });
 
 test.each(kinds)("arrays of %s give the same bytes as their messages", (kind) => {
@@ -78,6 +102,7 @@ test.each(kinds)("arrays of %s give the same bytes as their messages", (kind) =>
   ];
   const batches = [rows.map((row) => [row])];
   expect(bytesOf(wireRowEncoder, [column], batches)).toEqual(bytesOf(messageRowEncoder, [column], batches));
+  expect(bytesOf(wireRowEncoder, [column], batches.map(sent))).toEqual(bytesOf(messageRowEncoder, [column], batches));
 });
 
 test("a batch of many rows is read back as it was", () => {

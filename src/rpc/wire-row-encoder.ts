@@ -1,4 +1,5 @@
 import { parseTimestamp } from "../postgres/parse-timestamp.ts";
+import { RowBytes } from "../postgres/row-bytes.ts";
 import type { TextValue, ValueKind } from "../value.ts";
 import { hasBounds, parseArray } from "./postgres-array.ts";
 import { type RowEncoder, type RowShape, relatedTexts } from "./row-encoder.ts";
@@ -36,6 +37,21 @@ export function wireRowEncoder({ columns, related }: RowShape): RowEncoder {
   const wire = new WireWriter();
   const writers = columns.map((column) => columnWriter(wire, column));
   const relatedWriters = related.map((other) => relatedWriter(wire, other.columns));
+  const byteWriters = columns.map((column, i) => byteWriter(wire, column, writers[i]));
+  const writeTexts = (row: readonly TextValue[]): void => {
+    for (let i = 0; i < writers.length; i += 1) writers[i]?.(row[i] ?? null);
+    for (let i = 0; i < relatedWriters.length; i += 1) relatedWriters[i]?.(row[writers.length + i] ?? null);
+  };
+  const writeBytes = ({ bytes, start }: RowBytes): void => {
+    let at = start;
+    for (const write of byteWriters) at = write(bytes, at);
+    for (const write of relatedWriters) {
+      const from = at + 4;
+      const length = bytes.readInt32BE(at);
+      at = from + Math.max(0, length);
+      write(length < 0 ? null : bytes.toString("utf8", from, at));
+    }
+  };
   let batchRoom = 3;
   let rowRoom = 1;
   return (rows, resumePoint) => {
@@ -43,8 +59,8 @@ export function wireRowEncoder({ columns, related }: RowShape): RowEncoder {
     for (const row of rows) {
       wire.byte(element);
       const open = wire.open(rowRoom);
-      for (let i = 0; i < writers.length; i += 1) writers[i]?.(row[i] ?? null);
-      for (let i = 0; i < relatedWriters.length; i += 1) relatedWriters[i]?.(row[writers.length + i] ?? null);
+      if (row instanceof RowBytes) writeBytes(row);
+      else writeTexts(row);
       rowRoom = wire.close(open);
     }
     if (resumePoint) {
@@ -54,6 +70,30 @@ export function wireRowEncoder({ columns, related }: RowShape): RowEncoder {
     batchRoom = wire.close(batch);
     const encoded = { no: 2, wireType: 2, data: wire.take() };
     return { $typeName: "opsdb.v1.QueryResponse", part: { case: undefined }, $unknown: [encoded] };
+  };
+}
+
+/** Writes one element of Row.values from a field as PostgreSQL sent it, its length at the place given. Answers its end. */
+type WriteField = (bytes: Buffer, at: number) => number;
+
+/** Most kinds go out as the bytes that came. */
+function byteWriter(
+  wire: WireWriter,
+  { kind, array }: EncodedColumn,
+  writeText: (text: TextValue) => void = () => {},
+): WriteField {
+  const copied = !array && (kind === "text" || kind === "numeric" || kind === "uuid" || kind === "json");
+  const field = kind === "text" ? tag.string : copied ? tag[kind] : 0;
+  const isInt = kind === "int64" && !array;
+  return (bytes, at) => {
+    const from = at + 4;
+    const length = bytes.readInt32BE(at);
+    const end = from + Math.max(0, length);
+    if (length < 0) writeText(null);
+    else if (copied) wire.copy(element, field, bytes, from, end);
+    else if (!isInt || !wire.digits(element, tag.int64, bytes, from, end))
+      writeText(bytes.toString(array ? "utf8" : "latin1", from, end));
+    return end;
   };
 }
 

@@ -8,6 +8,8 @@ export interface OpenLength {
 
 /** Longer texts are worth the call into native code. */
 const shortText = 64;
+/** Longer bytes, too. */
+const shortCopy = 24;
 
 /** Writes protobuf's wire format into one buffer that is used again and again. */
 export class WireWriter {
@@ -79,6 +81,37 @@ export class WireWriter {
       this.#reserve(size);
       this.#at += this.#bytes.write(value, this.#at, size, "utf8");
     }
+  }
+
+  /** An element that holds one field of these bytes. */
+  copy(element: number, field: number, source: Buffer, from: number, end: number): void {
+    const size = end - from;
+    this.#reserve(size + 12);
+    this.#bytes[this.#at++] = element;
+    this.varint(1 + varintSize(size) + size);
+    this.#bytes[this.#at++] = field;
+    this.varint(size);
+    if (size > shortCopy) {
+      source.copy(this.#bytes, this.#at, from, end);
+      this.#at += size;
+    } else for (let i = from; i < end; i += 1) this.#bytes[this.#at++] = source[i] ?? 0;
+  }
+
+  /** An element that holds one field with the number in these digits; false, with nothing written, for any other text. */
+  digits(element: number, field: number, source: Buffer, from: number, end: number): boolean {
+    if (end - from > 15) return false;
+    let value = 0;
+    for (let i = from; i < end; i += 1) {
+      const digit = (source[i] ?? 0) - 48;
+      if (digit < 0 || digit > 9) return false;
+      value = value * 10 + digit;
+    }
+    this.#reserve(12);
+    this.#bytes[this.#at++] = element;
+    this.#bytes[this.#at++] = 1 + varintSize(value);
+    this.#bytes[this.#at++] = field;
+    this.varint(value);
+    return true;
   }
 
   /** Begins something with a length in front, which will take this many bytes if the guess is good. */

@@ -4,6 +4,7 @@ import { BufferedWrites } from "../../src/buffer/buffered-writes.ts";
 import { encodeWrite } from "../../src/buffer/entry-codec.ts";
 import type { Catalog } from "../../src/catalog/catalog.ts";
 import { createPool } from "../../src/postgres/connection.ts";
+import { textsOf } from "../../src/postgres/row-bytes.ts";
 import { type ReadBuffer, TableReader } from "../../src/query/read-table.ts";
 import type { QueryPart } from "../../src/query/table-query.ts";
 import { addressOf, readCatalog, writeOf } from "../support/drain.ts";
@@ -63,7 +64,7 @@ async function readLog(buffer?: ReadBuffer): Promise<QueryPart[]> {
 }
 
 function rowsIn(parts: QueryPart[]): unknown[] {
-  return parts.flatMap((part) => (part.kind === "batch" ? part.rows : []));
+  return parts.flatMap((part) => (part.kind === "batch" ? part.rows.map(textsOf) : []));
 }
 
 test("G5: a write that is proven right after the snapshot was taken is still merged into it", async () => {

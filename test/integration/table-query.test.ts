@@ -1,6 +1,7 @@
 import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createPool } from "../../src/postgres/connection.ts";
+import { textsOf } from "../../src/postgres/row-bytes.ts";
 import { queryRows } from "../../src/postgres/use-client.ts";
 import type {
   AggregateFunction,
@@ -385,7 +386,7 @@ describe("a result that was interrupted goes on after its last row", () => {
     let point = new Uint8Array();
     for await (const part of site.query(query, { timeoutMs: 10_000, signal: new AbortController().signal })) {
       if (part.kind !== "batch") continue;
-      rows.push(...part.rows.map((row) => JSON.stringify(row)));
+      rows.push(...part.rows.map((row) => JSON.stringify(textsOf(row))));
       point = Uint8Array.from(part.resumePoint ?? []);
       if (rows.length >= count) break;
     }
@@ -413,7 +414,7 @@ describe("related rows come with each row, merged as well", () => {
     const parts = await Array.fromAsync(
       site.query(wholeTable(query), { timeoutMs: 10_000, signal: new AbortController().signal }),
     );
-    const rows = parts.flatMap((part) => (part.kind === "batch" ? part.rows : []));
+    const rows = parts.flatMap((part) => (part.kind === "batch" ? part.rows.map(textsOf) : []));
     const [first] = parts;
     if (first?.kind !== "header") throw new Error("no header");
     return { header: first.header, rows };

@@ -4,6 +4,7 @@ import type { BufferedWrite } from "../../src/buffer/write-buffer.ts";
 import { tableId } from "../../src/catalog/create-catalog.ts";
 import { OpsDbError } from "../../src/errors.ts";
 import { quoteIdentifier as quote } from "../../src/postgres/quote.ts";
+import { textsOf } from "../../src/postgres/row-bytes.ts";
 import { type ReadFacts, TableReader } from "../../src/query/read-table.ts";
 import type { TableQuery } from "../../src/query/table-query.ts";
 import type { TextValue } from "../../src/value.ts";
@@ -216,7 +217,7 @@ class CaseRun {
     for await (const part of parts) {
       if (part.kind !== "batch") continue;
       const { columns = [], related = [] } = facts[0] ?? {};
-      rows.push(...part.rows.map((row) => row.slice(0, columns.length + related.length)));
+      rows.push(...part.rows.map((row) => textsOf(row).slice(0, columns.length + related.length)));
       if (part.resumePoint) resumePoint ??= { point: part.resumePoint, after: rows.length };
     }
     return { rows, pending: facts[0]?.pendingWrites ?? 0, resumePoint };

@@ -1,3 +1,4 @@
+import { textsOf } from "../../src/postgres/row-bytes.ts";
 import type { SqlQuery } from "../../src/query/sql-query.ts";
 import type { QueryHeader } from "../../src/query/table-query.ts";
 import type { Site } from "../../src/site/site.ts";
@@ -28,7 +29,7 @@ export async function askSql(
   let trailer: number | undefined;
   for await (const part of parts) {
     if (part.kind === "header") header = part.header;
-    else if (part.kind === "batch") rows.push(...part.rows);
+    else if (part.kind === "batch") rows.push(...part.rows.map((row) => [...textsOf(row)]));
     else trailer = part.rowCount;
   }
   if (!header || trailer !== rows.length) throw new Error("the result is incomplete");

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { type Config, readConfig } from "../../src/config.ts";
 import { createLogger } from "../../src/lib/logger.ts";
+import { textsOf } from "../../src/postgres/row-bytes.ts";
 import type { QueryHeader, TableQuery } from "../../src/query/table-query.ts";
 import { MainSite } from "../../src/site/main-site.ts";
 import { SecondarySite } from "../../src/site/secondary-site.ts";
@@ -119,7 +120,7 @@ export async function read(site: Site, query: Partial<TableQuery> & { table: str
   let trailer: number | undefined;
   for await (const part of parts) {
     if (part.kind === "header") header = part.header;
-    else if (part.kind === "batch") rows.push(...part.rows.map((row) => row.slice(0, header?.columns.length)));
+    else if (part.kind === "batch") rows.push(...part.rows.map((row) => textsOf(row).slice(0, header?.columns.length)));
     else trailer = part.rowCount;
   }
   if (!header || trailer !== rows.length) throw new Error("the result is incomplete");
