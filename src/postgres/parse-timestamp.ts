@@ -14,17 +14,23 @@ export const maxSeconds = 253402300799;
  * Undefined for what a Timestamp cannot hold: the infinities, BC, and years after 9999.
  */
 export function parseTimestamp(text: string): Instant | undefined {
-  if (text.length < 19 || text.charCodeAt(4) !== dash || text.charCodeAt(10) !== space) return undefined;
-  const days = daysSinceEpoch(digits(text, 0, 4), digits(text, 5, 7), digits(text, 8, 10));
-  let seconds = days * 86400 + digits(text, 11, 13) * 3600 + digits(text, 14, 16) * 60 + digits(text, 17, 19);
+  return readTimestamp(Buffer.from(text, "latin1"), 0, text.length);
+}
+
+/** The same, of text in a buffer. */
+export function readTimestamp(text: Buffer, from: number, end: number): Instant | undefined {
+  if (end - from < 19 || text[from + 4] !== dash || text[from + 10] !== space) return undefined;
+  const days = daysSinceEpoch(digits(text, from, 4), digits(text, from + 5, 2), digits(text, from + 8, 2));
+  let seconds =
+    days * 86400 + digits(text, from + 11, 2) * 3600 + digits(text, from + 14, 2) * 60 + digits(text, from + 17, 2);
   let nanos = 0;
-  let at = 19;
-  if (text.charCodeAt(at) === dot) {
+  let at = from + 19;
+  if (at < end && text[at] === dot) {
     let unit = 100_000_000;
-    for (at += 1; isDigit(text, at); at += 1, unit /= 10) nanos += digits(text, at, at + 1) * unit;
+    for (at += 1; at < end && isDigit(text[at]); at += 1, unit /= 10) nanos += digits(text, at, 1) * unit;
   }
-  if (at !== text.length) {
-    const offset = offsetSeconds(text, at);
+  if (at !== end) {
+    const offset = offsetSeconds(text, at, end);
     if (offset === undefined) return undefined;
     seconds -= offset;
   }
@@ -35,25 +41,26 @@ export function parseTimestamp(text: string): Instant | undefined {
 const dash = 45;
 const space = 32;
 const dot = 46;
+const plus = 43;
+const zero = 48;
 
 /** What follows the time: "+00" nearly always. Undefined for anything but an offset, as " BC". */
-function offsetSeconds(text: string, at: number): number | undefined {
-  if (text.length === at + 3 && text.endsWith("+00")) return 0;
-  const match = /^([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?$/.exec(text.slice(at));
+function offsetSeconds(text: Buffer, at: number, end: number): number | undefined {
+  if (end === at + 3 && text[at] === plus && text[at + 1] === zero && text[at + 2] === zero) return 0;
+  const match = /^([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?$/.exec(text.toString("latin1", at, end));
   if (!match) return undefined;
   const seconds = Number(match[2]) * 3600 + Number(match[3] ?? 0) * 60 + Number(match[4] ?? 0);
   return match[1] === "-" ? -seconds : seconds;
 }
 
-function digits(text: string, from: number, to: number): number {
+function digits(text: Buffer, from: number, count: number): number {
   let value = 0;
-  for (let i = from; i < to; i += 1) value = value * 10 + text.charCodeAt(i) - 48;
+  for (let i = from; i < from + count; i += 1) value = value * 10 + (text[i] ?? 0) - zero;
   return value;
 }
 
-function isDigit(text: string, at: number): boolean {
-  const code = text.charCodeAt(at);
-  return code >= 48 && code <= 57;
+function isDigit(code = 0): boolean {
+  return code >= zero && code <= zero + 9;
 }
 
 /** Days of the proleptic Gregorian calendar; years are counted from March, so that leap days come last. */

@@ -1,4 +1,4 @@
-import { parseTimestamp } from "../postgres/parse-timestamp.ts";
+import { type Instant, parseTimestamp, readTimestamp } from "../postgres/parse-timestamp.ts";
 import { RowBytes } from "../postgres/row-bytes.ts";
 import type { TextValue, ValueKind } from "../value.ts";
 import { hasBounds, parseArray } from "./postgres-array.ts";
@@ -82,19 +82,51 @@ function byteWriter(
   { kind, array }: EncodedColumn,
   writeText: (text: TextValue) => void = () => {},
 ): WriteField {
-  const copied = !array && (kind === "text" || kind === "numeric" || kind === "uuid" || kind === "json");
-  const field = kind === "text" ? tag.string : copied ? tag[kind] : 0;
-  const isInt = kind === "int64" && !array;
+  const write = array ? undefined : directWriter(wire, kind);
+  const encoding = array ? "utf8" : "latin1"; // a number or a time is ASCII
   return (bytes, at) => {
     const from = at + 4;
     const length = bytes.readInt32BE(at);
     const end = from + Math.max(0, length);
     if (length < 0) writeText(null);
-    else if (copied) wire.copy(element, field, bytes, from, end);
-    else if (!isInt || !wire.digits(element, tag.int64, bytes, from, end))
-      writeText(bytes.toString(array ? "utf8" : "latin1", from, end));
+    else if (!write?.(bytes, from, end)) writeText(bytes.toString(encoding, from, end));
     return end;
   };
+}
+
+/** Writes an element from a field's bytes; answers false, with nothing written, where it cannot. */
+function directWriter(
+  wire: WireWriter,
+  kind: ValueKind,
+): ((bytes: Buffer, from: number, end: number) => boolean) | undefined {
+  const copy =
+    (field: number) =>
+    (bytes: Buffer, from: number, end: number): boolean => {
+      wire.copy(element, field, bytes, from, end);
+      return true;
+    };
+  switch (kind) {
+    case "text":
+      return copy(tag.string);
+    case "numeric":
+    case "uuid":
+    case "json":
+      return copy(tag[kind]);
+    case "int64":
+      return (bytes, from, end) => wire.digits(element, tag.int64, bytes, from, end);
+    case "timestamp":
+      return (bytes, from, end) => {
+        const instant = readTimestamp(bytes, from, end);
+        if (!instant) return false;
+        wire.byte(element);
+        const value = wire.open(1);
+        writeInstant(wire, instant);
+        wire.close(value);
+        return true;
+      };
+    default:
+      return undefined;
+  }
 }
 
 /** Writes one element of Row.related. */
@@ -205,6 +237,10 @@ function writeTimestamp(wire: WireWriter, text: string): void {
     wire.text(text);
     return;
   }
+  writeInstant(wire, instant);
+}
+
+function writeInstant(wire: WireWriter, instant: Instant): void {
   wire.byte(tag.timestamp);
   const message = wire.open(1);
   if (instant.seconds !== 0) {
