@@ -125,10 +125,9 @@ export class WireWriter {
   close({ start, room }: OpenLength): number {
     const end = this.#at;
     const needed = varintSize(end - start);
-    if (needed !== room) {
-      this.#reserve(needed);
-      this.#bytes.copyWithin(start - room + needed, start, end);
-    }
+    // At the end, for once the length is being written the buffer may not grow: what comes after it would be left behind.
+    this.#reserve(10);
+    if (needed !== room) this.#bytes.copyWithin(start - room + needed, start, end);
     this.#at = start - room;
     this.varint(end - start);
     this.#at = end - room + needed;
