@@ -11,6 +11,8 @@ export interface TableStatement {
   values: unknown[];
   /** work_mem that it needs, kB: past it, looking up the overlaid keys turns from hashing to quadratic. */
   memoryKb?: number;
+  /** Nothing else is asked of the snapshot, before or after. */
+  alone?: boolean;
   /** Its result has no more rows than this. */
   atMost?: number;
   /** No more rows than these are fetched, though it may have more. */

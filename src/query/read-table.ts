@@ -3,6 +3,7 @@ import type { BufferedWrites } from "../buffer/buffered-writes.ts";
 import type { Catalog, Table } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
 import { Deadline } from "../lib/abort.ts";
+import { linkSignals } from "../lib/linked-signal.ts";
 import type { Lsn } from "../lsn.ts";
 import { type Position, START } from "../position.ts";
 import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
@@ -112,7 +113,8 @@ export class TableReader {
     const plan = this.#plan(catalog, query);
     // A reader that is too slow gives its connection, and its snapshot, back.
     using deadline = new Deadline(options.timeoutMs);
-    const signal = AbortSignal.any([options.signal, deadline.signal]);
+    using linked = linkSignals(options.signal, deadline.signal);
+    const { signal } = linked;
     try {
       const reading: Reading = { catalog, plan, query, options, signal };
       await using begun = (await this.#beginAtOnce(reading)) ?? (await this.#beginInOrder(reading));

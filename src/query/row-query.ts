@@ -211,7 +211,7 @@ class RowQuery implements PlannedQuery {
       text = `select ${parts.join(", ")} from (${text}) x${orderBy("x")}`;
     }
     const positions = (column: Column): number => selected.position(column, this.#related.length);
-    const statement: TableStatement = { text, values };
+    const statement: TableStatement = { text, values, alone: !rows && !replaced && !family };
     if (this.#limit !== undefined) statement.atMost = this.#limit + spare;
     if (this.#key !== undefined) statement.atMost = 1;
     const memoryKb = memoryFor(family, ...this.#related.map((one) => related(one.table)));

@@ -40,6 +40,7 @@ export class Snapshot implements Disposable, SnapshotSource {
   readonly #begin: readonly Statement[];
   readonly #drop: () => void;
   #facts: Promise<SnapshotFacts> | undefined;
+  #committed = false;
   #ended = false;
   #released = false;
 
@@ -69,6 +70,15 @@ export class Snapshot implements Disposable, SnapshotSource {
     const results = aborted(this.#signal, queryTogether(this.#client, [...this.#begin, statement]));
     this.#facts = this.#taken(results);
     return (await results).at(-1) ?? [];
+  }
+
+  /** Begin, statement and end of the transaction in one message. */
+  async #only(statement: Statement): Promise<TextValue[][]> {
+    const results = aborted(this.#signal, queryTogether(this.#client, [...this.#begin, statement, commit]));
+    this.#facts = this.#taken(results);
+    const rows = (await results).at(-2) ?? [];
+    this.#committed = true;
+    return rows;
   }
 
   #taken(results: Promise<TextValue[][][]>): Promise<SnapshotFacts> {
@@ -103,7 +113,11 @@ export class Snapshot implements Disposable, SnapshotSource {
   async *#run(statement: TableStatement, batchSize: number): AsyncGenerator<ResultRow[]> {
     if (statement.memoryKb !== undefined) await this.query({ text: `set local work_mem = ${statement.memoryKb}` });
     if (statement.atMost !== undefined && statement.atMost <= Math.min(batchSize, SMALL_RESULT))
-      yield await withinBytes(this.#client, MOST_BATCH_BYTES, this.query(statement));
+      yield await withinBytes(
+        this.#client,
+        MOST_BATCH_BYTES,
+        statement.alone && !this.#facts ? this.#only(statement) : this.query(statement),
+      );
     else yield* this.#stream(statement, batchSize);
   }
 
@@ -139,8 +153,12 @@ export class Snapshot implements Disposable, SnapshotSource {
   end(): void {
     this.#signal.removeEventListener("abort", this.#drop);
     this.#ended = true;
+    if (this.#committed) {
+      this.#release(false);
+      return;
+    }
     setImmediate(() => {
-      aborted(AbortSignal.timeout(END_TIMEOUT_MS), this.#client.query("commit")).then(
+      aborted(AbortSignal.timeout(END_TIMEOUT_MS), this.#client.query(commit.text)).then(
         () => this.#release(false),
         () => this.#release(true),
       );
@@ -158,6 +176,8 @@ export class Snapshot implements Disposable, SnapshotSource {
     this.#client.release(drop);
   }
 }
+
+const commit: Statement = { name: "opsdb_commit", text: "commit" };
 
 const END_TIMEOUT_MS = 5_000;
 /** Rows that are asked for without a cursor, in one round trip. */

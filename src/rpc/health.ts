@@ -6,8 +6,8 @@ import {
   HealthCheckResponse_ServingStatus as Status,
 } from "../../gen/ts/grpc/health/v1/health_pb.ts";
 import { OpsDbError } from "../errors.ts";
+import { linkSignals } from "../lib/linked-signal.ts";
 import type { Health, Site } from "../site/site.ts";
-import { linkSignals } from "./linked-signal.ts";
 
 /**
  * What this process can do, by the names that grpc.health.v1 clients ask for: "" while the process serves, and each

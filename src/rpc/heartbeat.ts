@@ -1,8 +1,8 @@
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { OpsDbError } from "../errors.ts";
 import { sleep } from "../lib/abort.ts";
+import { linkSignals } from "../lib/linked-signal.ts";
 import { shuttingDown } from "./health.ts";
-import { linkSignals } from "./linked-signal.ts";
 import { fromDuration } from "./wire-time.ts";
 
 const defaultHeartbeatMs = 10_000;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { SiteStub, statusNamed, statusOf } from "../../test/support/site-stub.ts";
-import { linkSignals } from "./linked-signal.ts";
+import { linkSignals } from "../lib/linked-signal.ts";
 import { type WatchEvent, type WatchOptions, watchReplication } from "./replication-watch.ts";
 
 const writeId = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";

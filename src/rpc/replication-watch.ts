@@ -1,10 +1,10 @@
 import { sleep } from "../lib/abort.ts";
 import type { Latest } from "../lib/latest.ts";
+import { linkSignals } from "../lib/linked-signal.ts";
 import type { ReplicationStatus } from "../replication/status.ts";
 import type { Site } from "../site/site.ts";
 import { type FollowedEvent, FollowedEvents, type FollowOptions } from "./followed-events.ts";
 import { shuttingDown } from "./health.ts";
-import { linkSignals } from "./linked-signal.ts";
 
 export type WatchEvent =
   | { kind: "status"; status: ReplicationStatus }

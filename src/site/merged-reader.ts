@@ -2,6 +2,7 @@ import type pg from "pg";
 import type { RedisWriteBuffer } from "../buffer/redis-write-buffer.ts";
 import type { CatalogKeeper } from "../catalog/catalog-keeper.ts";
 import { Deadline } from "../lib/abort.ts";
+import { linkSignals } from "../lib/linked-signal.ts";
 import { type ReadFacts, TableReader } from "../query/read-table.ts";
 import type { SqlQuery, SqlSettings } from "../query/sql-query.ts";
 import type { QueryPart, TableQuery } from "../query/table-query.ts";
@@ -51,11 +52,11 @@ export class MergedReader {
       return known;
     });
     using deadline = new Deadline(timeoutMs);
-    const waiting = AbortSignal.any([signal, deadline.signal]);
+    using waiting = linkSignals(signal, deadline.signal);
     if (query.token.length > 0) await withinDeadline(timeoutMs, signal, (fresh) => this.#fresh(query, fresh));
     let bufferRead = true;
     const toTail = async (): Promise<void> => {
-      bufferRead = await readBuffer(buffer, waiting);
+      bufferRead = await readBuffer(buffer, waiting.signal);
     };
     const atMain = query.consistency === "main";
     const reader = query.consistency === "merged" ? this.#merged : this.#plain;
