@@ -16,9 +16,17 @@ export const optionTypes = {
   rejected: { type: "boolean" },
   after: { type: "string" },
   count: { type: "string" },
+  "token-file": { type: "string" },
+  tls: { type: "boolean" },
+  ca: { type: "string" },
+  cert: { type: "string" },
+  key: { type: "string" },
 } as const;
 
 export type OptionName = keyof typeof optionTypes;
+
+/** What every command that calls a server takes, beside its own. */
+export const connectionOptions: readonly OptionName[] = ["server", "token-file", "tls", "ca", "cert", "key"];
 
 /** What stands in help for each option. */
 export const optionHelp: Record<OptionName, [usage: string, meaning: string]> = {
@@ -34,6 +42,11 @@ export const optionHelp: Record<OptionName, [usage: string, meaning: string]> = 
   rejected: ["--rejected", "Only writes that were rejected."],
   after: ["--after POSITION", "Go on after this position. Default: from now on."],
   count: ["--count N", "End after N writes. Default: go on until Ctrl-C."],
+  "token-file": ["--token-file FILE", "File with the access token. Default: OPSDB_TOKEN, else none."],
+  tls: ["--tls", "Connect with TLS. Default: OPSDB_TLS=true, else plaintext."],
+  ca: ["--ca FILE", "Certificates to trust, PEM; says --tls as well. Default: OPSDB_CA, else the system's."],
+  cert: ["--cert FILE", "Certificate of this client, PEM, with --key. Default: OPSDB_CERT, else none."],
+  key: ["--key FILE", "Its private key, PEM. Default: OPSDB_KEY, else none."],
 };
 
 /** The values of the options that were given. */

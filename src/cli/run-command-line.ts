@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigError, type Environment, readConfig } from "../config.ts";
 import {
+  connectionOptions,
   type OptionName,
   type OptionValues,
   optionHelp,
@@ -56,7 +57,7 @@ function parse(args: readonly string[]): Invocation {
   if (values.version) return { kind: "version", name: "version" };
   if (first === undefined) throw new Error("no command is given");
   if (command) {
-    refuseOthers(values, command.name, command.options);
+    refuseOthers(values, command.name, [...command.options, ...connectionOptions]);
     if (command.ids === undefined && rest.length > 0) throw new Error(`opsdb ${command.name} takes no arguments`);
     if (command.ids !== undefined && rest.length === 0) throw new Error(`opsdb ${command.name} needs a write id`);
     if (command.ids === "one" && rest.length > 1) throw new Error(`opsdb ${command.name} takes one write id`);
@@ -112,13 +113,19 @@ function helpAbout(about: string | undefined): string | undefined {
 
 function commandHelp({ name, summary, ids, options, examples }: SiteCommand): string {
   const usage = ids === undefined ? "" : ids === "one" ? " ID" : " ID...";
-  const width = Math.max(...options.map((option) => optionHelp[option][0].length));
+  const own = options.filter((option) => !connectionOptions.includes(option));
+  const width = Math.max(...[...own, ...connectionOptions].map((option) => optionHelp[option][0].length));
+  const lines = (listed: readonly OptionName[]): string =>
+    listed.map((option) => `  ${optionHelp[option][0].padEnd(width)}   ${optionHelp[option][1]}`).join("\n");
   return `${summary}
 
 Usage: opsdb ${name}${usage} [options]
 
 Options:
-${options.map((option) => `  ${optionHelp[option][0].padEnd(width)}   ${optionHelp[option][1]}`).join("\n")}
+${lines(own)}
+
+Connection:
+${lines(connectionOptions)}
 
 Examples:
 ${examples.map((example) => `  ${example}`).join("\n")}`;
