@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { ConfigError, type Environment, readConfig } from "../config.ts";
 import {
   connectionOptions,
+  type MainCommand,
   type OptionName,
   type OptionValues,
   optionHelp,
@@ -15,6 +16,7 @@ import { describeEnvironment } from "./describe-environment.ts";
 import { drainCommands } from "./drain-commands.ts";
 import { exitCode } from "./exit-code.ts";
 import { migrateMain } from "./migrate-main.ts";
+import { tokenCommands } from "./token-commands.ts";
 import { writeCommands } from "./write-commands.ts";
 
 /** Runs one command and resolves with the exit code when it has ended. Errors go to stderr in one sentence. */
@@ -43,6 +45,7 @@ type Invocation = { name: string } & (
   | { kind: "help"; about: string | undefined }
   | { kind: "version" | "serve" | "migrate" }
   | { kind: "site"; command: SiteCommand; ids: string[]; options: OptionValues }
+  | { kind: "main"; command: MainCommand; operands: string[]; options: OptionValues }
 );
 
 const serverCommands = ["serve", "migrate"] as const;
@@ -53,7 +56,8 @@ function parse(args: readonly string[]): Invocation {
   const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options: optionTypes });
   const [first, second, ...rest] = positionals;
   const command = siteCommands.find(({ name }) => name === `${first} ${second}`);
-  if (values.help) return { kind: "help", name: "help", about: command?.name ?? first };
+  const onMain = tokenCommands.find(({ name }) => name === `${first} ${second}`);
+  if (values.help) return { kind: "help", name: "help", about: (command ?? onMain)?.name ?? first };
   if (values.version) return { kind: "version", name: "version" };
   if (first === undefined) throw new Error("no command is given");
   if (command) {
@@ -63,9 +67,16 @@ function parse(args: readonly string[]): Invocation {
     if (command.ids === "one" && rest.length > 1) throw new Error(`opsdb ${command.name} takes one write id`);
     return { kind: "site", name: command.name, command, ids: rest, options: values };
   }
+  if (onMain) {
+    const { name, operand, options } = onMain;
+    refuseOthers(values, name, options);
+    if (operand === undefined && rest.length > 0) throw new Error(`opsdb ${name} takes no arguments`);
+    if (operand !== undefined && rest.length !== 1) throw new Error(`opsdb ${name} takes one ${operand}`);
+    return { kind: "main", name, command: onMain, operands: rest, options: values };
+  }
   const kind = serverCommands.find((name) => name === first);
   if (kind === undefined) {
-    const group = siteCommands.filter(({ name }) => name.startsWith(`${first} `));
+    const group = [...siteCommands, ...tokenCommands].filter(({ name }) => name.startsWith(`${first} `));
     if (group.length === 0) throw new Error(`there is no command ${JSON.stringify(first)}`);
     throw new Error(`opsdb ${first} is one of ${group.map(({ name }) => name).join(", ")}`);
   }
@@ -94,6 +105,8 @@ async function run(invocation: Invocation, env: Environment): Promise<number> {
       const { runSiteCommand } = await import("./run-site-command.ts");
       return await runSiteCommand(invocation.command, { ...invocation, env });
     }
+    case "main":
+      return await invocation.command.runHere({ ...invocation, env });
     case "version":
       console.log(version());
       return exitCode.ok;
@@ -105,16 +118,20 @@ async function run(invocation: Invocation, env: Environment): Promise<number> {
 
 /** Help on a command or a group of commands of this name; undefined where there is none. */
 function helpAbout(about: string | undefined): string | undefined {
-  const command = siteCommands.find(({ name }) => name === about);
+  const all = [...siteCommands, ...tokenCommands];
+  const command = all.find(({ name }) => name === about);
   if (command) return commandHelp(command);
-  const group = siteCommands.filter(({ name }) => name.startsWith(`${about} `));
+  const group = all.filter(({ name }) => name.startsWith(`${about} `));
   return group.length === 0 ? undefined : group.map(commandHelp).join("\n\n");
 }
 
-function commandHelp({ name, summary, ids, options, examples }: SiteCommand): string {
-  const usage = ids === undefined ? "" : ids === "one" ? " ID" : " ID...";
+function commandHelp(command: SiteCommand | MainCommand): string {
+  const { name, summary, options, examples } = command;
+  const { operand = "", ids } = { operand: "", ids: undefined, ...command };
+  const usage = ids === undefined ? (operand === "" ? "" : ` ${operand}`) : ids === "one" ? " ID" : " ID...";
+  const connection = "run" in command ? connectionOptions : [];
   const own = options.filter((option) => !connectionOptions.includes(option));
-  const width = Math.max(...[...own, ...connectionOptions].map((option) => optionHelp[option][0].length));
+  const width = Math.max(...[...own, ...connection].map((option) => optionHelp[option][0].length));
   const lines = (listed: readonly OptionName[]): string =>
     listed.map((option) => `  ${optionHelp[option][0].padEnd(width)}   ${optionHelp[option][1]}`).join("\n");
   return `${summary}
@@ -123,10 +140,7 @@ Usage: opsdb ${name}${usage} [options]
 
 Options:
 ${lines(own)}
-
-Connection:
-${lines(connectionOptions)}
-
+${connection.length === 0 ? "" : `\nConnection:\n${lines(connection)}\n`}
 Examples:
 ${examples.map((example) => `  ${example}`).join("\n")}`;
 }
@@ -144,6 +158,9 @@ ${commandLine("migrate", "Bring the service's own tables on the main database up
 
 Commands for operators, to a site's server:
 ${siteCommands.map(({ name, summary }) => commandLine(name, summary)).join("\n")}
+
+Commands for access tokens, on the main database:
+${tokenCommands.map(({ name, summary }) => commandLine(name, summary)).join("\n")}
 
 Options:
   -h, --help      Show this text, or that of the command.

@@ -108,7 +108,11 @@ export class Front {
   async close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#http1.close(() => resolve()));
     for (const socket of [...this.#undecided, ...this.#shaking.values()]) socket.destroy();
-    for (const [session, socket] of this.#sessions) sendAway(session, socket);
+    for (const [session, socket] of this.#sessions) {
+      // Nobody but the session can write inside TLS. It refuses calls on their way, which clients try again elsewhere.
+      if ("encrypted" in socket) session.close();
+      else sendAway(session, socket);
+    }
     const leavings = setInterval(() => {
       // A session that has ended leaves its connection to the peer to close; some peers never do.
       for (const socket of this.#sockets)

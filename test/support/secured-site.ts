@@ -38,11 +38,12 @@ export async function serveSecured(
     localUrl: type === "main" ? mainUrl : database.standbyUrl,
     redisUrl,
   };
-  const config = readConfig({ ...siteSettings(type, addresses), AUTH: "on", TOKEN_POLL_MS: "50", ...settings });
+  const all = { AUTH: "on", TOKEN_POLL_MS: "50", ...settings };
+  const config = readConfig({ ...siteSettings(type, addresses), ...all });
   const logged: string[] = [];
   const logger = createLogger({ level: "info", destination: { write: (line) => void logged.push(line) } });
   const stack = new AsyncDisposableStack();
-  const { site } = stack.use(await openSite(type, addresses, settings, ready));
+  const { site } = stack.use(await openSite(type, addresses, all, ready));
   const door = stack.use(new Door(config, logger));
   const registry = new Registry();
   const { authenticator } = door;
