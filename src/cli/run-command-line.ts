@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigError, type Environment, readConfig } from "../config.ts";
+import { rolesSql } from "../postgres/migrate.ts";
 import {
   connectionOptions,
   type MainCommand,
@@ -43,7 +44,7 @@ export async function runCommandLine(args: readonly string[], env: Environment):
 /** What the command line asks for. `help` may name a command, or a group of them. */
 type Invocation = { name: string } & (
   | { kind: "help"; about: string | undefined }
-  | { kind: "version" | "serve" | "migrate" }
+  | { kind: "version" | "serve" | "migrate" | "print-roles" }
   | { kind: "site"; command: SiteCommand; ids: string[]; options: OptionValues }
   | { kind: "main"; command: MainCommand; operands: string[]; options: OptionValues }
 );
@@ -81,8 +82,8 @@ function parse(args: readonly string[]): Invocation {
     throw new Error(`opsdb ${first} is one of ${group.map(({ name }) => name).join(", ")}`);
   }
   if (second !== undefined) throw new Error(`${kind} takes no arguments; it is configured by the environment`);
-  refuseOthers(values, kind, []);
-  return { kind, name: kind };
+  refuseOthers(values, kind, kind === "migrate" ? ["print-roles"] : []);
+  return kind === "migrate" && values["print-roles"] ? { kind: "print-roles", name: kind } : { kind, name: kind };
 }
 
 function refuseOthers(values: OptionValues, command: string, allowed: readonly OptionName[]): void {
@@ -100,6 +101,9 @@ async function run(invocation: Invocation, env: Environment): Promise<number> {
     }
     case "migrate":
       await migrateMain(env);
+      return exitCode.ok;
+    case "print-roles":
+      process.stdout.write(rolesSql());
       return exitCode.ok;
     case "site": {
       const { runSiteCommand } = await import("./run-site-command.ts");
@@ -165,6 +169,7 @@ ${tokenCommands.map(({ name, summary }) => commandLine(name, summary)).join("\n"
 Options:
   -h, --help      Show this text, or that of the command.
   -V, --version   Show the version.
+  --print-roles   Of migrate: print the SQL that makes database roles with the least rights, and change nothing.
 
 Examples:
   MAIN_DB_HOST=db MAIN_DB_USER=opsdb MAIN_DB_NAME=observatory opsdb migrate
@@ -172,6 +177,7 @@ Examples:
   node --env-file=.env src/cli.ts serve
   OPSDB_SERVER=chile:8080 opsdb drain show
   opsdb writes retry --help
+  opsdb migrate --print-roles | psql observatory
 
 Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 refused by the service, 78 wrong configuration.
 

@@ -56,7 +56,13 @@ export class Door implements AsyncDisposable {
 
   /** Until the signal. Rejects for a bug alone. */
   async run(signal: AbortSignal, changed: (certificates: Certificates) => void): Promise<void> {
-    await Promise.all([this.certificates?.run(signal, changed), this.#tokens?.run(signal), this.#keys?.run(signal)]);
+    const until = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    await Promise.all([
+      until,
+      this.certificates?.run(signal, changed),
+      this.#tokens?.run(signal),
+      this.#keys?.run(signal),
+    ]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
