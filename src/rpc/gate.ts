@@ -110,7 +110,8 @@ export class Gate {
       caller: caller ? { id: caller.id, name: caller.name } : { claimed: claimedId(request.headers.authorization) },
       peer: request.socket?.remoteAddress,
       certificate: peerName(request),
-      ...error.metadata,
+      role: error.metadata.role,
+      table: error.metadata.table?.slice(0, 200),
       ...(cause === undefined ? {} : { cause }),
       ...(this.#unlogged > 0 ? { deniedBefore: this.#unlogged } : {}),
     };

@@ -20,6 +20,7 @@ import { createLogger } from "../../src/lib/logger.ts";
 import { createServer, defaultLimits } from "../../src/rpc/server.ts";
 import { CertificateFiles } from "../../src/security/certificate-files.ts";
 import { Authority, withoutOpenssl } from "../support/certificates.ts";
+import { contractMethods } from "../support/contract-methods.ts";
 import { eventually } from "../support/eventually.ts";
 import { SiteStub } from "../support/site-stub.ts";
 
@@ -76,17 +77,31 @@ async function codeOf(call: Promise<unknown>): Promise<string> {
   );
 }
 
-/** One write with the gRPC project's client; answers the code. */
-function writeOver(port: number, how: ChannelCredentials): Promise<number> {
-  const client = new GrpcJsClient(`localhost:${port}`, how);
-  const request = Buffer.from(toBinary(WriteRequestSchema, create(WriteRequestSchema, { mutations: [insert] })));
+/** Every call of the contract on a connection of its own, with the gRPC project's client; answers their codes, each once. */
+async function callAll(port: number, how: ChannelCredentials): Promise<string[]> {
+  const insertion = Buffer.from(toBinary(WriteRequestSchema, create(WriteRequestSchema, { mutations: [insert] })));
   const same = (bytes: Buffer): Buffer => bytes;
-  return new Promise((resolve) => {
-    client.makeUnaryRequest("/opsdb.v1.WriteService/Write", same, same, request, (error) => {
-      client.close();
-      resolve(error ? error.code : status.OK);
+  const codes = new Set<string>();
+  for (const { parent, name } of await contractMethods()) {
+    const client = new GrpcJsClient(`localhost:${port}`, how);
+    const call = client.makeServerStreamRequest(`/${parent.typeName}/${name}`, same, same, insertion, {
+      deadline: Date.now() + 10_000,
     });
-  });
+    codes.add(
+      await new Promise<string>((resolve) => {
+        call.on("data", () => resolve("an answer"));
+        call.on("status", ({ code }: { code: number }) => resolve(status[code] ?? ""));
+        call.on("error", () => {}); // the status tells
+      }),
+    );
+    client.close();
+  }
+  return [...codes];
+}
+
+/** Everything that was asked of the site. */
+function asked({ writes, queries, operator, open }: SiteStub): unknown[] {
+  return [...writes, ...queries, ...operator.motives, ...operator.listed, ...(open.version > 0 ? ["something"] : [])];
 }
 
 /** The certificate that the port shows to a new connection. */
@@ -145,7 +160,7 @@ describe.skipIf(withoutOpenssl)("with openssl to make certificates", () => {
     expect(metrics).toBe(200);
   });
 
-  test("a plaintext connection to the TLS port is closed without an answer, and does nothing", async () => {
+  test("a plaintext connection to the TLS port is closed without an answer, and no call comes through it", async () => {
     await using it = await serve();
     const http2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const http1 = "POST /opsdb.v1.WriteService/Write HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}";
@@ -154,8 +169,8 @@ describe.skipIf(withoutOpenssl)("with openssl to make certificates", () => {
       // At most a TLS alert, never a word of HTTP.
       expect(heard.length === 0 || heard[0] === 0x15, heard.toString()).toBe(true);
     }
-    expect(await writeOver(it.port, credentials.createInsecure())).toBe(status.UNAVAILABLE);
-    expect(it.site.writes).toEqual([]);
+    expect(await callAll(it.port, credentials.createInsecure())).toEqual(["UNAVAILABLE"]);
+    expect(asked(it.site)).toEqual([]);
     expect(it.logged.join("")).toContain("a connection was refused");
     expect((await it.catalog().listTables({})).tables).toHaveLength(1);
   });
@@ -180,10 +195,11 @@ describe.skipIf(withoutOpenssl)("with openssl to make certificates", () => {
     const root = Buffer.from(it.authority.cert);
     const withCertificate = ({ cert, key }: { cert: string; key: string }) =>
       credentials.createSsl(root, Buffer.from(key), Buffer.from(cert));
-    expect(await writeOver(it.port, credentials.createSsl(root)), "no certificate").toBe(status.UNAVAILABLE);
-    expect(await writeOver(it.port, withCertificate(wrong)), "another authority").toBe(status.UNAVAILABLE);
-    expect(it.site.writes).toEqual([]);
-    expect(await writeOver(it.port, withCertificate(right)), "the right one").toBe(status.OK);
+    expect(await callAll(it.port, credentials.createSsl(root)), "no certificate").toEqual(["UNAVAILABLE"]);
+    expect(await callAll(it.port, withCertificate(wrong)), "another authority").toEqual(["UNAVAILABLE"]);
+    expect(asked(it.site)).toEqual([]);
+    expect(await callAll(it.port, withCertificate(right)), "the right one").toContain("an answer");
+    expect(it.site.writes).toHaveLength(1);
   });
 
   test("a changed certificate is shown to new connections, and those that exist go on", async () => {
