@@ -7,6 +7,7 @@ import type { Caller } from "../security/caller.ts";
 import { callerValue } from "./caller-value.ts";
 import type { Incoming, Outgoing } from "./front.ts";
 import { type Gate, tooLarge } from "./gate.ts";
+import { declared } from "./metrics.ts";
 import { refuseCall } from "./refuse-call.ts";
 
 export interface ConnectAdapterOptions {
@@ -17,7 +18,7 @@ export interface ConnectAdapterOptions {
   /** Undefined: everybody may call everything. */
   gate?: Gate | undefined;
   /** Told of calls that the gate refuses: no handler hears of them. */
-  refused?: (method: DescMethod, code: Code) => void;
+  refused?: (method: DescMethod, error: ConnectError) => void;
 }
 
 /** Serves Connect's handlers on Node's HTTP/1.1 and HTTP/2 servers. */
@@ -50,9 +51,10 @@ async function serve(
   try {
     const admitted = gate?.admit(request, method);
     caller = admitted instanceof Promise ? await admitted : admitted;
+    if (admitted instanceof Promise && isGone(response)) return; // while it was asked; nothing would tell the handler
   } catch (error) {
     const status = ConnectError.from(error);
-    refused?.(method, status.code);
+    refused?.(method, status);
     return refuseCall(status, request, response);
   }
   const denied = (error: unknown): void =>
@@ -66,9 +68,8 @@ async function serve(
   );
 }
 
-/** The method as the contract declares it: the router may serve a unary one as a stream of one. */
-function declared(method: DescMethod): DescMethod {
-  return method.parent.method[method.localName] ?? method;
+function isGone(response: Outgoing): boolean {
+  return "stream" in response ? response.stream.destroyed : response.destroyed;
 }
 
 /** The request within what its caller may: a stream for as long as the token holds, a message up to its size. */

@@ -73,6 +73,7 @@ export class Gate {
 
   /** A signal that follows the given one, and aborts when the caller may no longer do what it may now. */
   follow(caller: Caller, signal: AbortSignal): AbortSignal {
+    if (signal.aborted) return signal;
     const linked = linkSignals(signal);
     const look = (): void => {
       const ended = caller.ended();

@@ -1,5 +1,3 @@
-import type { DescMethod } from "@bufbuild/protobuf";
-import type { Code } from "@connectrpc/connect";
 import type { Registry } from "prom-client";
 import { file_google_rpc_error_details } from "../../gen/ts/google/rpc/error_details_pb.ts";
 import { file_grpc_health_v1_health, Health } from "../../gen/ts/grpc/health/v1/health_pb.ts";
@@ -101,7 +99,7 @@ export function createServer(options: ServerOptions): Server {
     },
   });
   const fallback = plainRequests({ health, registry, logger, access, gate });
-  const refused = (method: DescMethod, code: Code): void => metrics.start(method).done(code);
+  const refused = metrics.refused.bind(metrics);
   const front = new Front({
     handler: connectAdapter({ handlers, fallback, logger, gate, refused }),
     keepalive,
