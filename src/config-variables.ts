@@ -1,3 +1,5 @@
+import { securityVariables } from "./config-security-variables.ts";
+
 /** How the text of a variable is read. */
 export type VariableKind =
   | { type: "text" }
@@ -26,7 +28,8 @@ export interface Variable {
     | "SQL queries"
     | "Result cache"
     | "Limits and timeouts"
-    | "Server";
+    | "Server"
+    | "Security";
   description: string;
 }
 
@@ -220,6 +223,7 @@ export const variables: readonly Variable[] = [
     group: "Server",
     description: "Least important log lines that are written.",
   },
+  ...securityVariables,
 ];
 
 function database(prefix: "MAIN" | "LOCAL", what: string, host: string, pool: string): Variable[] {

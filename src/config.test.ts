@@ -72,7 +72,7 @@ test.each([
   ["[::1]:8080", { host: "::1", port: 8080 }],
   ["db.example.org:65535", { host: "db.example.org", port: 65_535 }],
 ])("listens on %s", (LISTEN_ADDRESS, listen) => {
-  expect(readConfig({ ...main, LISTEN_ADDRESS }).listen).toEqual(listen);
+  expect(readConfig({ ...main, LISTEN_ADDRESS, ALLOW_INSECURE: "true" }).listen).toEqual(listen);
 });
 
 test.each(["::1:8080", "host:65536", "host:", ":8080", "host:x", "a b:1"])(

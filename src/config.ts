@@ -1,3 +1,4 @@
+import { readSecurity, type SecurityConfig } from "./config-security.ts";
 import { type Variable, variables } from "./config-variables.ts";
 
 export interface DatabaseConfig {
@@ -57,6 +58,7 @@ export interface Config {
   readonly resultCache: { readonly bytes: number; readonly entryBytes: number; readonly timeoutMs: number };
   readonly messageMaxBytes: number;
   readonly shutdownGraceMs: number;
+  readonly security: SecurityConfig;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -87,11 +89,12 @@ export function readConfig(env: Environment): Config {
   const type = reader.text("SITE_TYPE");
   const name = reader.text("SITE_NAME");
   const main = reader.database("MAIN", undefined);
+  const listen = parseAddress(reader.text("LISTEN_ADDRESS"));
   const config: Config = {
     site: type === "main" ? mainSite(reader, name) : secondarySite(reader, name),
     main,
     local: reader.database("LOCAL", type === "main" ? main : undefined),
-    listen: parseAddress(reader.text("LISTEN_ADDRESS")) ?? { host: "", port: 0 },
+    listen: listen ?? { host: "", port: 0 },
     logLevel: reader.text("LOG_LEVEL") as Config["logLevel"],
     tracker: { pollMs: reader.integer("TRACKER_POLL_MS"), idlePollMs: reader.integer("TRACKER_IDLE_POLL_MS") },
     sql: {
@@ -113,6 +116,7 @@ export function readConfig(env: Environment): Config {
     },
     messageMaxBytes: reader.integer("MESSAGE_MAX_BYTES"),
     shutdownGraceMs: reader.integer("SHUTDOWN_GRACE_MS"),
+    security: readSecurity(reader, listen?.host ?? "localhost"),
   };
   reader.finish();
   return deepFreeze(config);
@@ -206,6 +210,10 @@ class Reader {
       database: text("NAME", fallback?.database),
       pool: this.integer(`${prefix}_DB_POOL`),
     };
+  }
+
+  problem(name: string, problem: string): void {
+    this.#add(find(name), problem);
   }
 
   finish(): void {

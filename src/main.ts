@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Registry } from "prom-client";
 import { type Config, describeConfig } from "./config.ts";
 import { createLogger, type Logger } from "./lib/logger.ts";
 import { createServer, defaultLimits } from "./rpc/server.ts";
+import { Door } from "./security/door.ts";
 import { MainSite } from "./site/main-site.ts";
 import { SecondarySite } from "./site/secondary-site.ts";
 import type { Site } from "./site/site.ts";
@@ -31,24 +32,35 @@ export async function serve(config: Config): Promise<number> {
 async function serveUntil(config: Config, logger: Logger, signal: AbortSignal): Promise<number> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  await using door = new Door(config, logger);
   await using site = createSite(config, logger);
   siteMetrics(site, registry);
   const working = new AbortController();
   const work = site.run(working.signal);
   const limits = { ...defaultLimits, messageBytes: config.messageMaxBytes };
-  const server = createServer({ site, limits, logger, registry });
+  const { authenticator, certificates } = door;
+  const { access } = config.security;
+  const security = { certificates: certificates?.current, authenticator, access };
+  const server = createServer({ site, limits, logger, registry, security });
+  const keepDoor = door.run(working.signal, (changed) => server.useCertificates(changed));
+  const reload = (): void => {
+    const changed = certificates?.look();
+    if (changed) server.useCertificates(changed);
+  };
+  process.on("SIGHUP", reload);
   let code = 0;
   try {
     const { host, port } = await server.listen(config.listen);
-    logger.info({ host, port }, "listening");
-    await Promise.race([stopped(signal), work]);
+    logger.info({ host, port, tls: certificates !== undefined, auth: authenticator !== undefined }, "listening");
+    await Promise.race([stopped(signal), work, keepDoor]);
   } catch (error) {
     logger.error({ error }, "the service cannot go on");
     code = 1;
   }
   await server.close(config.shutdownGraceMs);
   working.abort(new Error("stopping"));
-  await work.catch(() => {});
+  await Promise.allSettled([work, keepDoor]);
+  process.off("SIGHUP", reload);
   logger.info({}, "stopped");
   return code;
 }

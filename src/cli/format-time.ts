@@ -14,3 +14,8 @@ export function formatDuration(duration: Duration | undefined): string {
   if (hours > 0) return `${hours} h ${minutes % 60} min`;
   return minutes > 0 ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
 }
+
+/** "2026-04-02 03:04Z" for seconds since 1970. */
+export function formatDate(seconds: number): string {
+  return `${new Date(seconds * 1_000).toISOString().slice(0, 16).replace("T", " ")}Z`;
+}

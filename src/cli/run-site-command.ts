@@ -1,26 +1,19 @@
 import { userInfo } from "node:os";
 import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { AdminService } from "../../gen/ts/opsdb/v1/admin_service_pb.ts";
 import { WriteService } from "../../gen/ts/opsdb/v1/write_service_pb.ts";
 import type { Environment } from "../config.ts";
 import { describeCallError } from "./call-error.ts";
 import { type OptionValues, type SiteCommand, UsageError } from "./command.ts";
-
-/** A call that is not answered in this time is given up, milliseconds. */
-const CALL_MS = 30_000;
+import { connectSite } from "./site-connection.ts";
 
 /** Runs a command against the server that the options or the environment name; resolves with the exit code. */
 export async function runSiteCommand(
   command: SiteCommand,
   { ids, options, env }: { ids: readonly string[]; options: OptionValues; env: Environment },
 ): Promise<number> {
-  const server = options.server ?? env.OPSDB_SERVER ?? "127.0.0.1:8080";
-  const baseUrl = `http://${server}`;
-  if (!/^[^/@]+:\d{1,5}$/.test(server) || !URL.canParse(baseUrl))
-    throw new UsageError(`--server is host:port, not ${JSON.stringify(server)}`);
-  const sessionManager = new Http2SessionManager(baseUrl);
-  const transport = createGrpcTransport({ baseUrl, sessionManager, defaultTimeoutMs: CALL_MS });
+  using connection = connectSite(options, env);
+  const { server, transport } = connection;
   const fail = (error: unknown): number => {
     if (error instanceof UsageError) throw error;
     const { message, code } = describeCallError(error, server);
@@ -38,8 +31,6 @@ export async function runSiteCommand(
     });
   } catch (error) {
     return fail(error);
-  } finally {
-    sessionManager.abort();
   }
 }
 

@@ -30,6 +30,11 @@ export async function migrate(
   }
 }
 
+/** The SQL that makes the roles with the least rights; for psql, as the owner of the tables. */
+export function rolesSql(): string {
+  return readFileSync(join(migrationsDirectory(), "roles.sql"), "utf8");
+}
+
 interface Migration {
   name: string;
   sql: string;

@@ -1,14 +1,24 @@
-import { Code, ConnectError } from "@connectrpc/connect";
+import type { DescMethod } from "@bufbuild/protobuf";
+import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Logger } from "../lib/logger.ts";
+import type { Caller } from "../security/caller.ts";
+import { callerValue } from "./caller-value.ts";
 import type { Incoming, Outgoing } from "./front.ts";
+import { type Gate, tooLarge } from "./gate.ts";
+import { declared } from "./metrics.ts";
+import { refuseCall } from "./refuse-call.ts";
 
 export interface ConnectAdapterOptions {
   handlers: readonly UniversalHandler[];
   /** Answers what is no call: a path that no handler has. */
   fallback: (request: Incoming, response: Outgoing) => void;
   logger: Logger;
+  /** Undefined: everybody may call everything. */
+  gate?: Gate | undefined;
+  /** Told of calls that the gate refuses: no handler hears of them. */
+  refused?: (method: DescMethod, error: ConnectError) => void;
 }
 
 /** Serves Connect's handlers on Node's HTTP/1.1 and HTTP/2 servers. */
@@ -22,7 +32,7 @@ export function connectAdapter(options: ConnectAdapterOptions): (request: Incomi
     const type = request.headers["content-type"] ?? "";
     const handler = candidates?.find((each) => each.supportedContentType(type)) ?? candidates?.[0];
     if (handler === undefined) return options.fallback(request, response);
-    serve(handler, request, response).catch((error: unknown) => {
+    serve(options, handler, request, response).catch((error: unknown) => {
       if (isDisconnect(error)) return;
       options.logger.error({ path: handler.requestPath, error }, "an answer could not be written");
       response.destroy();
@@ -30,10 +40,66 @@ export function connectAdapter(options: ConnectAdapterOptions): (request: Incomi
   };
 }
 
-async function serve(handler: UniversalHandler, request: Incoming, response: Outgoing): Promise<void> {
-  const universal = universalRequestFromNodeRequest(request, response as never, undefined, undefined);
+async function serve(
+  { gate, refused }: ConnectAdapterOptions,
+  handler: UniversalHandler,
+  request: Incoming,
+  response: Outgoing,
+): Promise<void> {
+  const method = declared(handler.method);
+  let caller: Caller | undefined;
+  try {
+    const admitted = gate?.admit(request, method);
+    caller = admitted instanceof Promise ? await admitted : admitted;
+    if (admitted instanceof Promise && isGone(response)) return; // while it was asked; nothing would tell the handler
+  } catch (error) {
+    const status = ConnectError.from(error);
+    refused?.(method, status);
+    return refuseCall(status, request, response);
+  }
+  const denied = (error: unknown): void =>
+    void gate?.denied(error, { request, method: `${method.parent.typeName}/${method.name}`, caller });
+  const values = createContextValues().set(callerValue, caller && { caller, denied });
+  const universal = universalRequestFromNodeRequest(request, response as never, undefined, values);
   boundTimeout(universal);
-  await universalResponseToNodeResponse(await handler(universal), response as never);
+  await universalResponseToNodeResponse(
+    await handler(caller && gate ? bounded(universal, { caller, gate, method }) : universal),
+    response as never,
+  );
+}
+
+function isGone(response: Outgoing): boolean {
+  return "stream" in response ? response.stream.destroyed : response.destroyed;
+}
+
+/** The request within what its caller may: a stream for as long as the token holds, a message up to its size. */
+function bounded(
+  request: UniversalServerRequest,
+  { caller, gate, method }: { caller: Caller; gate: Gate; method: DescMethod },
+): UniversalServerRequest {
+  const { messageBytes } = caller;
+  const { body } = request;
+  return {
+    ...request,
+    // A write that has begun is answered: it is stored, whatever becomes of the token.
+    signal: method.methodKind === "unary" ? request.signal : gate.follow(caller, request.signal),
+    body: messageBytes !== undefined && isStream(body) ? upTo(body, messageBytes) : body,
+  };
+}
+
+function isStream(body: UniversalServerRequest["body"]): body is AsyncIterable<Uint8Array> {
+  return Symbol.asyncIterator in Object(body);
+}
+
+/** No call of this service brings more than one message. */
+async function* upTo(chunks: AsyncIterable<Uint8Array>, messageBytes: number): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    bytes += chunk.byteLength;
+    // Connect tells such an error as a status; the details are added where it goes out.
+    if (bytes > messageBytes + 5) throw new ConnectError(tooLarge(messageBytes).message, Code.ResourceExhausted);
+    yield chunk;
+  }
 }
 
 /** A caller that is gone is no error of this server. */

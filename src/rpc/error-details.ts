@@ -24,6 +24,8 @@ export function toStatus(error: OpsDbError): ConnectError {
 }
 
 const codes: Record<Status, Code> = {
+  UNAUTHENTICATED: Code.Unauthenticated,
+  PERMISSION_DENIED: Code.PermissionDenied,
   INVALID_ARGUMENT: Code.InvalidArgument,
   NOT_FOUND: Code.NotFound,
   ALREADY_EXISTS: Code.AlreadyExists,

@@ -1,6 +1,9 @@
 import * as http from "node:http";
 import * as http2 from "node:http2";
+import * as https from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { Certificates } from "../security/certificate-files.ts";
 import { type Keepalive, keepAlive } from "./keepalive.ts";
 
 export type Incoming = http.IncomingMessage | http2.Http2ServerRequest;
@@ -9,6 +12,14 @@ export type Outgoing = http.ServerResponse | http2.Http2ServerResponse;
 export interface FrontOptions {
   handler: (request: Incoming, response: Outgoing) => void;
   keepalive: Keepalive;
+  /** Undefined: plaintext. */
+  tls?: FrontTls | undefined;
+}
+
+export interface FrontTls {
+  certificates: Certificates;
+  /** A connection that did not become one: plaintext, a certificate that is not taken, an attempt that was given up. */
+  refused: (peer: string, why: string) => void;
 }
 
 /** With this every HTTP/2 connection begins. */
@@ -35,23 +46,25 @@ const connectionWindow = 8 * 1024 * 1024;
 const sessionMegabytes = 1024;
 
 /**
- * One plaintext port for HTTP/2 with prior knowledge (gRPC) and HTTP/1.1 (Connect, gRPC-Web, curl). The first bytes of
- * a connection decide. The HTTP/1.1 server is the one that listens, so that its timeouts and its tracking of
- * connections hold.
+ * One port for HTTP/2 (gRPC) and HTTP/1.1 (Connect, gRPC-Web, curl), in plaintext or with TLS, never both. The first bytes
+ * that a connection says, inside TLS where there is TLS, decide. The HTTP/1.1 server is the one that listens, so that its
+ * timeouts and its tracking of connections hold.
  */
 export class Front {
-  readonly #http1: http.Server;
+  readonly #http1: http.Server | https.Server;
   readonly #http2: http2.Http2Server;
   readonly #toHttp1: ((socket: Socket) => void)[];
   /** With the connection that each one is on. */
   readonly #sessions = new Map<http2.ServerHttp2Session, Socket>();
   readonly #undecided = new Set<Socket>();
+  /** Connections that have not finished their TLS handshake, by the peer's address and port. */
+  readonly #shaking = new Map<string, Socket>();
   /** The connection of the session that is being made. */
   #opening: Socket | undefined;
   /** Connections that speak HTTP/2: the server that listens waits for them, and does not know how to close them. */
   readonly #sockets = new Set<Socket>();
 
-  constructor({ handler, keepalive }: FrontOptions) {
+  constructor({ handler, keepalive, tls }: FrontOptions) {
     const settings = { initialWindowSize: streamWindow };
     this.#http2 = http2.createServer({ settings, maxSessionMemory: sessionMegabytes }, handler);
     this.#http2.on("session", (session) => {
@@ -60,10 +73,20 @@ export class Front {
       session.setLocalWindowSize(connectionWindow);
       keepAlive(session, keepalive);
     });
-    this.#http1 = http.createServer({ noDelay: true, keepAliveTimeout: 60_000 }, handler);
-    this.#toHttp1 = this.#http1.listeners("connection") as ((socket: Socket) => void)[];
-    this.#http1.removeAllListeners("connection");
-    this.#http1.on("connection", (socket: Socket) => this.#decide(socket));
+    const options = { noDelay: true, keepAliveTimeout: 60_000 };
+    this.#http1 = tls
+      ? https.createServer({ ...options, ...secure(tls) }, handler)
+      : http.createServer(options, handler);
+    const arrival = tls ? "secureConnection" : "connection";
+    this.#toHttp1 = this.#http1.listeners(arrival) as ((socket: Socket) => void)[];
+    this.#http1.removeAllListeners(arrival);
+    this.#http1.on(arrival, (socket: Socket) => this.#decide(socket));
+    if (tls) this.#watchHandshakes(tls);
+  }
+
+  /** Shows these from now on; connections that exist go on. */
+  useCertificates(certificates: Certificates): void {
+    if (this.#http1 instanceof https.Server) this.#http1.setSecureContext(contextOf(certificates));
   }
 
   /** Port 0 takes a free one from the kernel; the answer says which. */
@@ -84,8 +107,12 @@ export class Front {
    */
   async close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#http1.close(() => resolve()));
-    for (const socket of this.#undecided) socket.destroy();
-    for (const [session, socket] of this.#sessions) sendAway(session, socket);
+    for (const socket of [...this.#undecided, ...this.#shaking.values()]) socket.destroy();
+    for (const [session, socket] of this.#sessions) {
+      // Nobody but the session can write inside TLS. It refuses calls on their way, which clients try again elsewhere.
+      if ("encrypted" in socket) session.close();
+      else sendAway(session, socket);
+    }
     const leavings = setInterval(() => {
       // A session that has ended leaves its connection to the peer to close; some peers never do.
       for (const socket of this.#sockets)
@@ -99,6 +126,21 @@ export class Front {
     await closed;
     clearTimeout(cut);
     clearInterval(leavings);
+  }
+
+  #watchHandshakes({ refused }: FrontTls): void {
+    const peer = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress}:${remotePort}`;
+    this.#http1.on("connection", (socket: Socket) => {
+      const from = peer(socket);
+      this.#shaking.set(from, socket);
+      socket.once("close", () => this.#shaking.delete(from));
+    });
+    this.#http1.on("secureConnection", (socket: TLSSocket) => this.#shaking.delete(peer(socket)));
+    this.#http1.on("tlsClientError", (error: Error & { code?: string }, socket: TLSSocket) => {
+      const why = socket.authorizationError ?? error.code ?? error.message;
+      refused(socket.remoteAddress ?? "unknown", String(why));
+      socket.destroy();
+    });
   }
 
   #decide(socket: Socket): void {
@@ -133,6 +175,21 @@ export class Front {
     this.#undecided.add(socket);
     socket.on("readable", look).on("error", drop).once("close", forget);
   }
+}
+
+/** ALPN offers both protocols; what is spoken then is seen in the first bytes, so a client without ALPN has HTTP/1.1. */
+function secure({ certificates }: FrontTls): https.ServerOptions {
+  return {
+    ...contextOf(certificates),
+    ALPNProtocols: ["h2", "http/1.1"],
+    handshakeTimeout: silenceMs,
+    requestCert: certificates.ca !== undefined,
+    rejectUnauthorized: true,
+  };
+}
+
+function contextOf({ cert, key, ca }: Certificates): https.ServerOptions {
+  return { cert, key, ...(ca === undefined ? {} : { ca }), minVersion: "TLSv1.2" };
 }
 
 /** Ends a session once its peer knows that it must: the answer to a ping comes after every call that the peer had sent. */

@@ -53,6 +53,11 @@ export class RpcMetrics {
     };
   }
 
+  /** A call that was refused before any interceptor heard of it. */
+  refused(method: DescMethod, error: ConnectError): void {
+    this.start(method).done(error.code);
+  }
+
   /** Outermost, so that it sees the codes that go out. */
   readonly interceptor: Interceptor = (next) => async (request) => {
     const call = this.start(declared(request.method));
@@ -72,7 +77,7 @@ export class RpcMetrics {
 }
 
 /** The method as the contract declares it: the router may serve a unary one as a stream of one. */
-function declared(method: DescMethod): DescMethod {
+export function declared(method: DescMethod): DescMethod {
   return method.parent.method[method.localName] ?? method;
 }
 

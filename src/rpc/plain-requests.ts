@@ -1,12 +1,18 @@
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { Registry } from "prom-client";
+import type { SecurityConfig } from "../config-security.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Incoming, Outgoing } from "./front.ts";
+import type { Gate } from "./gate.ts";
 import type { HealthReport } from "./health.ts";
+import { refuseCall } from "./refuse-call.ts";
 
 export interface PlainRequestsOptions {
   health: HealthReport;
   registry: Registry;
   logger: Logger;
+  access: SecurityConfig["access"];
+  gate: Gate | undefined;
 }
 
 interface Answer {
@@ -27,6 +33,7 @@ export function plainRequests(options: PlainRequestsOptions): (request: Incoming
         response.end(request.method === "HEAD" ? "" : body);
       },
       (error: unknown) => {
+        if (error instanceof ConnectError) return refuseCall(error, request, response);
         options.logger.error({ path: request.url, error }, "a request failed by a bug");
         response.statusCode = 500;
         response.end();
@@ -35,12 +42,24 @@ export function plainRequests(options: PlainRequestsOptions): (request: Incoming
   };
 }
 
-async function answer(request: Incoming, { health, registry }: PlainRequestsOptions): Promise<Answer> {
+async function answer(request: Incoming, { health, registry, access, gate }: PlainRequestsOptions): Promise<Answer> {
   const path = request.url?.split("?", 1)[0];
   const reads = request.method === "GET" || request.method === "HEAD";
-  if (reads && path === "/metrics") return { status: 200, type: registry.contentType, body: await registry.metrics() };
+  const allowed = async (which: "health" | "metrics"): Promise<void> => {
+    if (access[which] === "closed") throw new ConnectError("no such path", Code.NotFound);
+    await gate?.admitPlain(request, `GET ${path}`, access[which]);
+  };
+  if (reads && path === "/metrics") {
+    await allowed("metrics");
+    return { status: 200, type: registry.contentType, body: await registry.metrics() };
+  }
   if (reads && path === "/healthz") {
-    const { "": process, ...services } = health.all();
+    await allowed("health");
+    const all = Object.entries(health.all());
+    // Reasons name hosts and databases: they are for those who are known here.
+    const trusted = !gate || (await gate.recognize(request)) !== undefined;
+    const told = trusted ? all : all.map(([name, { serving }]) => [name, { serving }] as const);
+    const { "": process, ...services } = Object.fromEntries(told);
     const status = process?.serving ? 200 : 503;
     return { status, type: "application/json", body: `${JSON.stringify({ ...process, services })}\n` };
   }

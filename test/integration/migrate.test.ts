@@ -7,7 +7,9 @@ import { migrate } from "../../src/postgres/migrate.ts";
 import { sql } from "../support/sql.ts";
 
 const source = join(import.meta.dirname, "../../sql");
-const names = readdirSync(source).sort();
+const names = readdirSync(source)
+  .filter((name) => /^\d{3}_/.test(name))
+  .sort();
 let directory: string;
 let url: string;
 
@@ -73,4 +75,14 @@ test("the command migrates the main database that the environment names", async 
   expect(log.mock.calls.flat()).toEqual(names.map((name) => `applied ${name}`));
   log.mockRestore();
   expect(await migrate(url)).toEqual([]);
+});
+
+test("the command prints the SQL of the database roles, and changes nothing", async () => {
+  const out = vi.spyOn(process.stdout, "write").mockReturnValue(true);
+  try {
+    expect(await runCommandLine(["migrate", "--print-roles"], {})).toBe(0);
+    expect(out.mock.calls.join()).toContain("create role");
+  } finally {
+    out.mockRestore();
+  }
 });

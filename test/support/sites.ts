@@ -29,16 +29,7 @@ export async function openSite(
   settings: Record<string, string> = {},
   ready = true,
 ): Promise<RunningSite> {
-  const config = readConfig({
-    SITE_TYPE: type,
-    SITE_NAME: addresses.site,
-    ...databaseSettings("MAIN", addresses.mainUrl),
-    ...databaseSettings("LOCAL", addresses.localUrl),
-    REDIS_URL: addresses.redisUrl,
-    TRACKER_IDLE_POLL_MS: "100",
-    STATUS_POLL_MS: "100",
-    ...settings,
-  });
+  const config = readConfig({ ...siteSettings(type, addresses), ...settings });
   const logger = createLogger({ level: (process.env.TEST_LOG_LEVEL ?? "silent") as "silent" });
   const site = create(config, logger);
   const stop = new AbortController();
@@ -51,6 +42,19 @@ export async function openSite(
       await running;
       await site[Symbol.asyncDispose]();
     },
+  };
+}
+
+/** The environment of a site in tests. */
+export function siteSettings(type: "main" | "secondary", addresses: SiteAddresses): Record<string, string> {
+  return {
+    SITE_TYPE: type,
+    SITE_NAME: addresses.site,
+    ...databaseSettings("MAIN", addresses.mainUrl),
+    ...databaseSettings("LOCAL", addresses.localUrl),
+    REDIS_URL: addresses.redisUrl,
+    TRACKER_IDLE_POLL_MS: "100",
+    STATUS_POLL_MS: "100",
   };
 }
 

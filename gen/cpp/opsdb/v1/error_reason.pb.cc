@@ -32,7 +32,7 @@ static constexpr ::_pb::Message* const* file_default_instances = nullptr;
 
 const char descriptor_table_protodef_opsdb_2fv1_2ferror_5freason_2eproto[] PROTOBUF_SECTION_VARIABLE(protodesc_cold) =
   "\n\033opsdb/v1/error_reason.proto\022\010opsdb.v1*"
-  "\356\n\n\013ErrorReason\022\034\n\030ERROR_REASON_UNSPECIF"
+  "\365\014\n\013ErrorReason\022\034\n\030ERROR_REASON_UNSPECIF"
   "IED\020\000\022\036\n\032ERROR_REASON_INVALID_FIELD\020\001\022\036\n"
   "\032ERROR_REASON_INVALID_VALUE\020\002\022#\n\037ERROR_R"
   "EASON_NOT_NULL_VIOLATION\020\003\022 \n\034ERROR_REAS"
@@ -66,11 +66,18 @@ const char descriptor_table_protodef_opsdb_2fv1_2ferror_5freason_2eproto[] PROTO
   "REASON_SQL_DISABLED\020$\022\034\n\030ERROR_REASON_SQ"
   "L_INVALID\020%\022\034\n\030ERROR_REASON_SQL_REFUSED\020"
   "&\022 \n\034ERROR_REASON_QUERY_TOO_LARGE\020\'\022#\n\037E"
-  "RROR_REASON_SEQUENCE_EXHAUSTED\020(b\006proto3"
+  "RROR_REASON_SEQUENCE_EXHAUSTED\020(\022%\n!ERRO"
+  "R_REASON_ACCESS_TOKEN_MISSING\020)\022%\n!ERROR"
+  "_REASON_ACCESS_TOKEN_INVALID\020*\022%\n!ERROR_"
+  "REASON_ACCESS_TOKEN_EXPIRED\020+\022%\n!ERROR_R"
+  "EASON_ACCESS_TOKEN_REVOKED\020,\022*\n&ERROR_RE"
+  "ASON_ACCESS_TOKENS_UNAVAILABLE\020-\022\036\n\032ERRO"
+  "R_REASON_ACCESS_DENIED\020.\022\035\n\031ERROR_REASON"
+  "_RATE_LIMITED\020/b\006proto3"
   ;
 static ::_pbi::once_flag descriptor_table_opsdb_2fv1_2ferror_5freason_2eproto_once;
 const ::_pbi::DescriptorTable descriptor_table_opsdb_2fv1_2ferror_5freason_2eproto = {
-    false, false, 1440, descriptor_table_protodef_opsdb_2fv1_2ferror_5freason_2eproto,
+    false, false, 1703, descriptor_table_protodef_opsdb_2fv1_2ferror_5freason_2eproto,
     "opsdb/v1/error_reason.proto",
     &descriptor_table_opsdb_2fv1_2ferror_5freason_2eproto_once, nullptr, 0, 0,
     schemas, file_default_instances, TableStruct_opsdb_2fv1_2ferror_5freason_2eproto::offsets,
@@ -132,6 +139,13 @@ bool ErrorReason_IsValid(int value) {
     case 38:
     case 39:
     case 40:
+    case 41:
+    case 42:
+    case 43:
+    case 44:
+    case 45:
+    case 46:
+    case 47:
       return true;
     default:
       return false;

@@ -90,12 +90,19 @@ enum ErrorReason : int {
   ERROR_REASON_SQL_REFUSED = 38,
   ERROR_REASON_QUERY_TOO_LARGE = 39,
   ERROR_REASON_SEQUENCE_EXHAUSTED = 40,
+  ERROR_REASON_ACCESS_TOKEN_MISSING = 41,
+  ERROR_REASON_ACCESS_TOKEN_INVALID = 42,
+  ERROR_REASON_ACCESS_TOKEN_EXPIRED = 43,
+  ERROR_REASON_ACCESS_TOKEN_REVOKED = 44,
+  ERROR_REASON_ACCESS_TOKENS_UNAVAILABLE = 45,
+  ERROR_REASON_ACCESS_DENIED = 46,
+  ERROR_REASON_RATE_LIMITED = 47,
   ErrorReason_INT_MIN_SENTINEL_DO_NOT_USE_ = std::numeric_limits<int32_t>::min(),
   ErrorReason_INT_MAX_SENTINEL_DO_NOT_USE_ = std::numeric_limits<int32_t>::max()
 };
 bool ErrorReason_IsValid(int value);
 constexpr ErrorReason ErrorReason_MIN = ERROR_REASON_UNSPECIFIED;
-constexpr ErrorReason ErrorReason_MAX = ERROR_REASON_SEQUENCE_EXHAUSTED;
+constexpr ErrorReason ErrorReason_MAX = ERROR_REASON_RATE_LIMITED;
 constexpr int ErrorReason_ARRAYSIZE = ErrorReason_MAX + 1;
 
 const ::PROTOBUF_NAMESPACE_ID::EnumDescriptor* ErrorReason_descriptor();

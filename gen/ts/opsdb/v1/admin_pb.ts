@@ -25,7 +25,7 @@ export const file_opsdb_v1_admin: GenFile = /*@__PURE__*/
  */
 export type PauseDrainRequest = Message<"opsdb.v1.PauseDrainRequest"> & {
   /**
-   * Who does it. Unset: INVALID_ARGUMENT.
+   * Who does it. Unset: whom the access token names; without one INVALID_ARGUMENT.
    *
    * @generated from field: string operator = 1;
    */
@@ -74,7 +74,7 @@ export const PauseDrainResponseSchema: GenMessage<PauseDrainResponse> = /*@__PUR
  */
 export type ResumeDrainRequest = Message<"opsdb.v1.ResumeDrainRequest"> & {
   /**
-   * Who does it. Unset: INVALID_ARGUMENT.
+   * Who does it. Unset: whom the access token names; without one INVALID_ARGUMENT.
    *
    * @generated from field: string operator = 1;
    */
@@ -597,7 +597,7 @@ export type RetryWriteRequest = Message<"opsdb.v1.RetryWriteRequest"> & {
   writeId: string;
 
   /**
-   * Who does it. Unset: INVALID_ARGUMENT.
+   * Who does it. Unset: whom the access token names; without one INVALID_ARGUMENT.
    *
    * @generated from field: string operator = 2;
    */
@@ -661,7 +661,7 @@ export type DiscardWriteRequest = Message<"opsdb.v1.DiscardWriteRequest"> & {
   writeId: string;
 
   /**
-   * Who does it. Unset: INVALID_ARGUMENT.
+   * Who does it. Unset: whom the access token names; without one INVALID_ARGUMENT.
    *
    * @generated from field: string operator = 2;
    */
@@ -710,7 +710,7 @@ export const DiscardWriteResponseSchema: GenMessage<DiscardWriteResponse> = /*@_
  */
 export type AcknowledgeLossRequest = Message<"opsdb.v1.AcknowledgeLossRequest"> & {
   /**
-   * Who does it. Unset: INVALID_ARGUMENT.
+   * Who does it. Unset: whom the access token names; without one INVALID_ARGUMENT.
    *
    * @generated from field: string operator = 1;
    */
