@@ -3,6 +3,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Access } from "../config-security.ts";
 import { OpsDbError } from "../errors.ts";
+import { linkSignals } from "../lib/linked-signal.ts";
 import type { Logger } from "../lib/logger.ts";
 import { TokenBucket } from "../lib/token-bucket.ts";
 import { type Authenticator, claimedId } from "../security/authenticator.ts";
@@ -10,7 +11,6 @@ import type { Caller } from "../security/caller.ts";
 import { requireAccess } from "./access-rules.ts";
 import { toStatus } from "./error-details.ts";
 import type { Incoming } from "./front.ts";
-import { linkSignals } from "./linked-signal.ts";
 
 export interface GateOptions {
   authenticator: Authenticator;
