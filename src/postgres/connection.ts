@@ -60,8 +60,19 @@ function clientConfig(address: DatabaseAddress, session: SessionOptions): pg.Cli
 /** A pool's own time limit is that of waiting for a connection to be free as well; an attempt to connect has less. */
 class PoolClient extends pg.Client {
   constructor(config?: pg.ClientConfig) {
-    super({ ...config, connectionTimeoutMillis: Math.min(config?.connectionTimeoutMillis ?? ATTEMPT_MS, ATTEMPT_MS) });
+    const password = config?.password; // the pool hides it, and a spread leaves out what is hidden
+    super({
+      ...config,
+      ...(password === undefined ? {} : { password }),
+      connectionTimeoutMillis: Math.min(config?.connectionTimeoutMillis ?? ATTEMPT_MS, ATTEMPT_MS),
+    });
+    closeOnError(this);
   }
+}
+
+/** An attempt that the driver itself gives up, as without the password that is asked for, would stay open at the server. */
+function closeOnError({ connection }: pg.Client): void {
+  connection.on("error", () => connection.stream.destroy());
 }
 
 /** A pool whose idle connections may break without taking the process with them: the next user gets a new one. */
@@ -112,6 +123,7 @@ export async function connectPipelined(
   const socket = new Socket();
   const client = new pg.Client({ ...clientConfig(address, session), pipeline: true, stream: () => socket });
   client.on("error", () => {}); // every statement under way rejects with the cause
+  closeOnError(client);
   await client.connect();
   const closed = new AbortController();
   socket.once("close", () => closed.abort(new Error("the connection to the main database broke")));

@@ -20,8 +20,8 @@ export async function migrate(
 ): Promise<string[]> {
   const client = new pg.Client(target);
   client.on("error", () => {}); // the statement under way rejects with the cause
-  await client.connect();
   try {
+    await client.connect();
     await client.query(`set lock_timeout = ${LOCK_TIMEOUT_MS}`);
     await client.query("select pg_advisory_lock($1::bigint)", [LOCK_KEY]);
     return await applyMissing(client, readMigrations(directory), log);
