@@ -1,12 +1,21 @@
-// Exits 0 while the service in this container runs and is not stopping.
-import { get } from "node:http";
+// Exits 0 while the service in this container runs and is not stopping. A door that is closed to this check, for want of
+// a token or of a client's certificate, is answered by a service that runs.
+import * as http from "node:http";
+import * as https from "node:https";
 
-const port = /\d+$/.exec(process.env.LISTEN_ADDRESS ?? "")?.[0] ?? "8080";
-const request = get({ host: "127.0.0.1", port, path: "/healthz", timeout: 4_000 }, (response) => {
-  process.exit(response.statusCode === 200 ? 0 : 1);
-});
-request.on("timeout", () => request.destroy(new Error("no answer within 4 s")));
-request.on("error", (error) => {
-  console.error(error.message);
+const { LISTEN_ADDRESS = "", TLS_CERT_FILE } = process.env;
+const port = /\d+$/.exec(LISTEN_ADDRESS)?.[0] ?? "8080";
+const { get } = TLS_CERT_FILE ? https : http;
+// It speaks to itself: whose name is in the certificate says nothing here.
+const options = { host: "127.0.0.1", port, path: "/healthz", timeout: 4_000, rejectUnauthorized: false };
+
+get(options, ({ statusCode }) => process.exit(statusCode === 503 ? 1 : 0))
+  .on("timeout", () => fail("no answer within 4 s"))
+  .on("error", ({ code, message }) =>
+    code === "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED" ? process.exit(0) : fail(message),
+  );
+
+function fail(reason) {
+  console.error(reason);
   process.exit(1);
-});
+}

@@ -16,7 +16,7 @@ host replication replication all scram-sha-256
 HBA
   pg_ctl -D "$new" -w -s -o "-c listen_addresses= -c unix_socket_directories=/tmp" start
   export PGHOST=/tmp PGUSER=postgres PGOPTIONS="--client-min-messages=warning"
-  psql -q -v ON_ERROR_STOP=1 -d postgres -v owner="$(secret owner)" -v opsdb="$(secret opsdb)" \
+  psql -q -v ON_ERROR_STOP=1 -d postgres -o /dev/null -v owner="$(secret owner)" -v opsdb="$(secret opsdb)" \
     -v replication="$(secret replication)" <<'SQL'
 create role owner login password :'owner';
 create role opsdb login password :'opsdb' in role pg_monitor;
@@ -25,7 +25,7 @@ create database observatory owner owner;
 select pg_create_physical_replication_slot('chile', true);
 SQL
   # The database's own tables: any schema will do.
-  psql -q -v ON_ERROR_STOP=1 -d observatory -c 'set role owner' -f /schema.sql
+  psql -q -v ON_ERROR_STOP=1 -d observatory -o /dev/null -c "set role owner" -f /schema.sql
   pg_ctl -D "$new" -w -s stop
   mv "$new" "$PGDATA" # whole or not at all
 fi

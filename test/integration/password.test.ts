@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import pg from "pg";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { connectPipelined, createPool, type DatabaseAddress } from "../../src/postgres/connection.ts";
 import { migrate } from "../../src/postgres/migrate.ts";
@@ -15,7 +16,10 @@ const password = "it's a %pass/word";
 const session = { applicationName: "password" };
 const whoAmI = "select current_user";
 
-beforeAll(() => demandPassword(url, role, password));
+beforeAll(async () => {
+  await sql(url, `create role ${role} login password ${pg.escapeLiteral(password)}`);
+  await demandPassword(url, role);
+});
 afterAll(() => sql(url, `drop role ${role}`));
 
 test("a pool signs in with its password", async () => {

@@ -8,6 +8,8 @@ export interface ApiServerOptions {
   env: Record<string, string>;
   /** File that the server's log goes to. */
   log: string;
+  /** What Node runs. Default: the sources. */
+  program?: string;
 }
 
 /** What one start has beyond the rest. */
@@ -60,7 +62,7 @@ export class ApiServer implements AsyncDisposable {
   /** Resolves when the server says that it listens. The options hold for this start alone. */
   async start(options: StartOptions = {}): Promise<void> {
     if (this.running) throw new Error(`the server on port ${this.#port} is running`);
-    const { env, log } = this.#options;
+    const { env, log, program = "src/cli.ts" } = this.#options;
     const file = createWriteStream(log, { flags: "a" });
     this.#log = file;
     let listening: (port: number) => void = () => {};
@@ -70,7 +72,7 @@ export class ApiServer implements AsyncDisposable {
     let rest = "";
     const child = await Child.start({
       command: process.execPath,
-      args: [...(options.imports ?? []).flatMap((module) => ["--import", module]), "src/cli.ts", "serve"],
+      args: [...(options.imports ?? []).flatMap((module) => ["--import", module]), program, "serve"],
       cwd: projectRoot,
       env: { ...inheritedEnv(), ...env, ...options.env, LISTEN_ADDRESS: `127.0.0.1:${this.#port}` },
       log,
