@@ -50,6 +50,13 @@ export function holdupsOf(status: ReplicationStatus, unresolvedRejected: number 
       reason: "replay is paused on the local database",
       advice: "Go on with select pg_wal_replay_resume() on the local database.",
     });
+  else if (main.connection.state === "RUNNING" && receivesNothing(status))
+    holdups.push({
+      part: "local",
+      state: local.connection.state,
+      reason: `main answers, and the local database receives nothing from it: its receiver is ${local.receiverState}`,
+      advice: "Its log says why. A replica that cannot follow a new main, or whose slot is lost, has to be built anew.",
+    });
   for (const slot of main.slots)
     if (slot.walStatus === "lost" || slot.walStatus === "unreserved")
       holdups.push({
@@ -69,6 +76,11 @@ export function holdupsOf(status: ReplicationStatus, unresolvedRejected: number 
       advice: "Look at them with ListRejectedWrites (opsdb writes rejected), then retry or discard each.",
     });
   return holdups;
+}
+
+/** Whether a replica has no stream from main. What the role may not see is no sign of it. */
+function receivesNothing({ local: { connection, inRecovery, receiverState } }: ReplicationStatus): boolean {
+  return connection.state === "RUNNING" && inRecovery && (receiverState === "stopped" || receiverState === "waiting");
 }
 
 function addRetrying(holdups: Holdup[], part: Holdup["part"], status: PartStatus, advice: string): void {
