@@ -12,5 +12,5 @@ keep() {
   mv "$1.new" "$1"
 }
 
-for name in owner opsdb replication redis; do keep "$name" "$(random)"; done
+for name in owner opsdb-api opsdb-reader replication redis; do keep "$name" "$(random)"; done
 keep redis-url "redis://:$(cat redis)@chile-redis:6379/0"

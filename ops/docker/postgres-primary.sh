@@ -1,7 +1,6 @@
 #!/bin/sh
 # Runs the main database. The first time it makes the cluster, with
-#   owner        owns the database; migrations and schema are theirs
-#   opsdb        the service's role; ops/docker/grants.sql says what it may do
+#   owner        owns the database: the schema, the migrations and the service's roles are theirs
 #   replication  for the replica, with the physical slot "chile"
 set -eu
 secret() { cat "/secrets/$1"; }
@@ -16,10 +15,11 @@ host replication replication all scram-sha-256
 HBA
   pg_ctl -D "$new" -w -s -o "-c listen_addresses= -c unix_socket_directories=/tmp" start
   export PGHOST=/tmp PGUSER=postgres PGOPTIONS="--client-min-messages=warning"
-  psql -q -v ON_ERROR_STOP=1 -d postgres -o /dev/null -v owner="$(secret owner)" -v opsdb="$(secret opsdb)" \
+  psql -q -v ON_ERROR_STOP=1 -d postgres -o /dev/null -v owner="$(secret owner)" \
     -v replication="$(secret replication)" <<'SQL'
-create role owner login password :'owner';
-create role opsdb login password :'opsdb' in role pg_monitor;
+create role owner login createrole password :'owner';
+grant pg_monitor to owner with admin option;
+grant set on parameter temp_file_limit to owner with grant option;
 create role replication login replication password :'replication';
 create database observatory owner owner;
 select pg_create_physical_replication_slot('chile', true);

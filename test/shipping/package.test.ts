@@ -26,7 +26,11 @@ removeAtEnd(directory);
 const consumer = join(directory, "consumer");
 const opsdb = join(consumer, "node_modules", ".bin", "opsdb");
 const database = "observatory";
-const passwords = { owner: "owner's %pass/word", opsdb: "opsdb's %pass/word" };
+const passwords = {
+  owner: "owner's %pass/word",
+  opsdb_api: "api's %pass/word",
+  opsdb_reader: "reader's %pass/word",
+};
 
 let pair: PostgresPair;
 let redis: RedisServer;
@@ -39,11 +43,12 @@ beforeAll(async () => {
   // What is optional brings Node and PostgreSQL for a checkout, some 250 MB.
   await npm(consumer, "install", "--omit=optional", "--no-audit", "--no-fund", tarball);
   [pair, redis] = await Promise.all([startPair(), startRedisServer()]);
-  for (const [role, password] of Object.entries(passwords)) {
-    await sql(pair.primary.url, `create role ${role} login password ${pg.escapeLiteral(password)}`);
+  for (const role of Object.keys(passwords)) {
     await demandPassword(pair.primary.url, role);
     await demandPassword(pair.standby.url, role);
   }
+  await sql(pair.primary.url, `create role owner login createrole password ${pg.escapeLiteral(passwords.owner)}`);
+  await sql(pair.primary.url, "grant pg_monitor to owner with admin option");
   await sql(pair.primary.url, `create database ${database} owner owner`);
 }, 300_000);
 
@@ -68,26 +73,29 @@ test("it tells its version and its commands", async () => {
   expect(await said("--help")).toContain("Usage: opsdb <command>");
 });
 
-test("it migrates, and serves two sites with passwords and the rights of the guide to a merged read", async () => {
-  const owner = { ...databaseEnv("MAIN", pair.primary, "owner") };
+test("it migrates, and serves two sites with passwords and least rights to a merged read", async () => {
+  const owner = databaseEnv("MAIN", pair.primary, "owner");
   expect(await said("migrate", owner)).toContain("applied 001_ledger_and_cursor");
   expect(await said("migrate", owner)).toBe("up to date\n");
-  const ownUrl = pair.primary.urlOf(database);
-  await sql(ownUrl, readFileSync(join(projectRoot, "test/support/observatory.sql"), "utf8"));
-  await sql(ownUrl, readFileSync(join(projectRoot, "ops/docker/grants.sql"), "utf8"));
-  await sql(ownUrl, "grant pg_monitor to opsdb");
+  const url = new URL(pair.primary.urlOf(database));
+  url.username = "owner";
+  url.password = encodeURIComponent(passwords.owner);
+  await sql(url.href, readFileSync(join(projectRoot, "test/support/observatory.sql"), "utf8"));
+  await sql(url.href, await said("migrate", {}, "--print-roles"));
+  for (const role of ["opsdb_api", "opsdb_reader"] as const)
+    await sql(url.href, `alter role ${role} password ${pg.escapeLiteral(passwords[role])}`);
   await pair.standby.caughtUp();
 
   await using main = server("main", {
     SITE_TYPE: "main",
     SITE_NAME: "cologne",
-    ...databaseEnv("MAIN", pair.primary, "opsdb"),
+    ...databaseEnv("MAIN", pair.primary, "opsdb_api"),
   });
   await using secondary = server("secondary", {
     SITE_TYPE: "secondary",
     SITE_NAME: "chile",
-    ...databaseEnv("MAIN", pair.primary, "opsdb"),
-    ...databaseEnv("LOCAL", pair.standby, "opsdb"),
+    ...databaseEnv("MAIN", pair.primary, "opsdb_api"),
+    ...databaseEnv("LOCAL", pair.standby, "opsdb_reader"),
     REDIS_URL: redis.url,
   });
   for (const each of [main, secondary]) {
@@ -131,9 +139,9 @@ function npm(cwd: string, ...args: string[]): Promise<{ stdout: string; stderr: 
 }
 
 /** What the installed program says, run as a user would by its name. */
-async function said(argument: string, env: Record<string, string> = {}): Promise<string> {
+async function said(command: string, env: Record<string, string> = {}, ...options: string[]): Promise<string> {
   const path = [dirname(process.execPath), process.env.PATH].join(delimiter);
-  const { stdout } = await run(opsdb, [argument], { cwd: "/", env: { PATH: path, ...env } });
+  const { stdout } = await run(opsdb, [command, ...options], { cwd: "/", env: { PATH: path, ...env } });
   return stdout;
 }
 
