@@ -60,7 +60,11 @@ describe.skipIf(missing !== undefined)(`compose.yaml${missing ? ` (skipped: ${mi
   test("the service runs without rights on a file system that it cannot write to", async () => {
     expect(await compose.do("exec", "chile-api", "id", "-u")).toBe("1000");
     await expect(compose.do("exec", "chile-api", "touch", "/opt/opsdb/file")).rejects.toThrow("Read-only file system");
-    expect(await compose.do("exec", "chile-api", "opsdb", "drain", "show")).toContain("nothing holds writes up");
+    await eventually(
+      () => compose.do("exec", "chile-api", "opsdb", "drain", "show"),
+      (said) => said.includes("nothing holds writes up"),
+      { timeoutMs: 30_000, what: "that opsdb in the container finds nothing amiss" },
+    );
   });
 
   test("SIGTERM reaches the service: it says so, is no longer healthy, and ends with 0", async () => {
