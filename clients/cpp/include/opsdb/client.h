@@ -208,6 +208,7 @@ class Client {
   Response attempts(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                     const Request& request, Retry& retry, std::optional<Milliseconds> attempt) {
     Stub stub(channel_);
+    std::optional<Error> telling;
     for (;;) {
       grpc::ClientContext context;
       prepare(context, retry.deadline().of_attempt(attempt));
@@ -215,7 +216,9 @@ class Client {
       const grpc::Status status = (stub.*method)(&context, request, &response);
       if (status.ok()) return response;
       const Error error(status);
-      if (!retry.again(error)) throw error;
+      // That the time is over says less than what went wrong before.
+      if (!telling || error.code() != grpc::StatusCode::DEADLINE_EXCEEDED) telling = error;
+      if (!retry.again(error)) throw *telling;
     }
   }
 
@@ -242,7 +245,8 @@ class Client {
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
     arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1'000);
+    // An attempt to connect has this long, which is enough for TLS over half a second and a busy server.
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5'000);
     if (options.tls && !options.tls->server_name.empty()) {
       arguments.SetSslTargetNameOverride(options.tls->server_name);
