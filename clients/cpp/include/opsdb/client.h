@@ -136,22 +136,22 @@ class Client {
     v1::WriteStatus last;
     for (;;) {
       grpc::ClientContext context;
-      prepare(context, retry.deadline().of_attempt({}));
+      prepare(context);
+      retry.prepare(context);
       const auto reader = stub.WatchReplication(&context, request);
       v1::WatchReplicationResponse event;
       while (reader->Read(&event)) {
+        retry.progress();
         // A watch that begins again tells the state it finds, which may be the one that was told last.
         if (!event.has_write() || event.write().state() <= last.state()) continue;
         last = event.write();
-        retry.progress();
         if (told(last) && last.state() < replicated) continue;
         context.TryCancel();
         reader->Finish();
         return last;
       }
       const grpc::Status status = reader->Finish();
-      const Error error(status.ok() ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "the watch ended") : status);
-      if (!retry.again(error)) throw error;
+      retry.after(Error(status.ok() ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "the watch ended") : status));
     }
   }
 
@@ -165,13 +165,11 @@ class Client {
   /** Rows as they come: for (const opsdb::Row& row : client.query(...)). */
   Rows query(const Query& query, std::optional<Milliseconds> timeout = {}) {
     const auto stub = std::make_shared<v1::QueryService::Stub>(channel_);
-    const Retry retry = begin(timeout);
-    const auto open = [stub, token = options_.token, deadline = retry.deadline()](grpc::ClientContext* context,
-                                                                                  const v1::QueryRequest& request) {
-      prepare(*context, deadline.of_attempt({}), token);
+    const auto open = [stub, token = options_.token](grpc::ClientContext* context, const v1::QueryRequest& request) {
+      authorize(*context, token);
       return stub->Query(context, request);
     };
-    return Rows(open, query.request(), retry);
+    return Rows(open, query.request(), begin(timeout));
   }
 
   /**
@@ -185,18 +183,14 @@ class Client {
     return attempts(method, request, retry, options_.retry.attempt);
   }
 
-  /** Gives the context of a call that is made by hand the token and a deadline. */
-  void prepare(grpc::ClientContext& context, std::chrono::system_clock::time_point deadline) const {
-    prepare(context, deadline, options_.token);
-  }
+  /** Gives the context of a call that is made by hand the token. */
+  void prepare(grpc::ClientContext& context) const { authorize(context, options_.token); }
 
   /** For stubs of one's own. */
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
 
  private:
-  static void prepare(grpc::ClientContext& context, std::chrono::system_clock::time_point deadline,
-                      const std::string& token) {
-    context.set_deadline(deadline);
+  static void authorize(grpc::ClientContext& context, const std::string& token) {
     if (!token.empty()) context.AddMetadata("authorization", "Bearer " + token);
   }
 
@@ -208,17 +202,14 @@ class Client {
   Response attempts(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                     const Request& request, Retry& retry, std::optional<Milliseconds> attempt) {
     Stub stub(channel_);
-    std::optional<Error> telling;
     for (;;) {
       grpc::ClientContext context;
-      prepare(context, retry.deadline().of_attempt(attempt));
+      prepare(context);
+      retry.prepare(context, attempt);
       Response response;
       const grpc::Status status = (stub.*method)(&context, request, &response);
       if (status.ok()) return response;
-      const Error error(status);
-      // That the time is over says less than what went wrong before.
-      if (!telling || error.code() != grpc::StatusCode::DEADLINE_EXCEEDED) telling = error;
-      if (!retry.again(error)) throw *telling;
+      retry.after(Error(status));
     }
   }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <grpcpp/client_context.h>
 #include <opsdb/error.h>
 
 #include <algorithm>
@@ -49,24 +50,34 @@ class Retry {
  public:
   Retry(const RetryPolicy& policy, Deadline deadline) : policy_(policy), deadline_(deadline), next_(policy.backoff) {}
 
-  const Deadline& deadline() const { return deadline_; }
-
   /** An attempt may have done its work although no answer came. */
   bool outcome_unknown() const { return outcome_unknown_; }
 
-  /** Waits until it is time for the next attempt; false where the error is final or there is no time left. */
-  bool again(const Error& error) {
-    if (may_have_worked(error)) outcome_unknown_ = true;
-    if (!is_transient(error)) return false;
-    const Milliseconds wait = std::max(jittered(next_), error.retry_after().value_or(Milliseconds(0)));
-    next_ = std::min(next_ * 2, policy_.backoff_max);
-    if (wait >= deadline_.left()) return false;
-    std::this_thread::sleep_for(wait);
-    return true;
+  /** Gives an attempt's context the time that it has. */
+  void prepare(grpc::ClientContext& context, std::optional<Milliseconds> at_most = {}) const {
+    context.set_deadline(deadline_.of_attempt(at_most));
+    // Only a call that waits drives the connecting on: gRPC has no thread of its own for that. The first one does not,
+    // so that it is told at once, and can be told in the end, why nothing answers.
+    context.set_wait_for_ready(failed_.has_value());
   }
 
-  /** An attempt got further: the next interruption begins with short waits again. */
-  void progress() { next_ = policy_.backoff; }
+  /** Waits until it is time for the next attempt. Throws where the error is final or there is no time left. */
+  void after(const Error& error) {
+    if (may_have_worked(error)) outcome_unknown_ = true;
+    // That the time is over says less than what went wrong before.
+    if (!failed_ || error.code() != grpc::StatusCode::DEADLINE_EXCEEDED) failed_ = error;
+    if (!is_transient(error)) throw error;
+    const Milliseconds wait = std::max(jittered(next_), error.retry_after().value_or(Milliseconds(0)));
+    next_ = std::min(next_ * 2, policy_.backoff_max);
+    if (wait >= deadline_.left()) throw *failed_;
+    std::this_thread::sleep_for(wait);
+  }
+
+  /** A stream has brought something: an interruption from now on is a new one. */
+  void progress() {
+    next_ = policy_.backoff;
+    failed_.reset();
+  }
 
  private:
   /** No word from the service itself: a connection that broke, or an answer that did not come in time. */
@@ -101,6 +112,7 @@ class Retry {
   RetryPolicy policy_;
   Deadline deadline_;
   Milliseconds next_;
+  std::optional<Error> failed_;
   bool outcome_unknown_ = false;
 };
 

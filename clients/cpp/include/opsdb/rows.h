@@ -58,7 +58,7 @@ class Row {
  */
 class Rows {
  public:
-  /** Opens the query once more; gives the context what every call has. */
+  /** Opens the query once more, with the token. */
   using Open = std::function<std::unique_ptr<grpc::ClientReader<v1::QueryResponse>>(grpc::ClientContext*,
                                                                                     const v1::QueryRequest&)>;
 
@@ -123,6 +123,7 @@ class Rows {
   void read() {
     if (!context_) {
       context_ = std::make_unique<grpc::ClientContext>();
+      retry_.prepare(*context_);
       reader_ = open_(context_.get(), request_);
     }
     v1::QueryResponse message;
@@ -154,7 +155,8 @@ class Rows {
     if (complete_) return;
     const Error error(status.ok() ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "the result is incomplete") : status);
     const bool can_go_on = !given_ || !request_.resume_after().empty();
-    if (!can_go_on || !retry_.again(error)) throw error;
+    if (!can_go_on) throw error;
+    retry_.after(error);
   }
 
   Open open_;
