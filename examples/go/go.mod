@@ -7,3 +7,9 @@ require (
 	google.golang.org/grpc v1.64.1
 	google.golang.org/protobuf v1.33.0
 )
+
+require (
+	golang.org/x/net v0.26.0 // indirect
+	golang.org/x/sys v0.21.0 // indirect
+	golang.org/x/text v0.16.0 // indirect
+)

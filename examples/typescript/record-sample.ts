@@ -4,7 +4,7 @@
 // usage: node record-sample.ts HOST:PORT [STATION]
 
 import { randomUUID } from "node:crypto";
-import { type MessageInitShape } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampDate, timestampNow } from "@bufbuild/protobuf/wkt";
 import { ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
@@ -12,8 +12,8 @@ import { BadRequestSchema, ErrorInfoSchema } from "../../gen/ts/google/rpc/error
 import { ComparisonOperator } from "../../gen/ts/opsdb/v1/query_pb.ts";
 import { QueryService } from "../../gen/ts/opsdb/v1/query_service_pb.ts";
 import { ReplicationService } from "../../gen/ts/opsdb/v1/replication_service_pb.ts";
-import { type Value, type ValueSchema } from "../../gen/ts/opsdb/v1/value_pb.ts";
-import { WriteState } from "../../gen/ts/opsdb/v1/write_pb.ts";
+import type { Value, ValueSchema } from "../../gen/ts/opsdb/v1/value_pb.ts";
+import { WriteState, WriteStateSchema } from "../../gen/ts/opsdb/v1/write_pb.ts";
 import { WriteService } from "../../gen/ts/opsdb/v1/write_service_pb.ts";
 
 const [address, station = "cerro"] = process.argv.slice(2);
@@ -63,11 +63,11 @@ for await (const { part } of queries.query({ table: "weather_samples", columns, 
 }
 
 for await (const { event } of replication.watchReplication({ writeId, untilDone: true })) {
-  if (event.case === "write") console.log(`is ${WriteState[event.value.state]}`);
+  if (event.case === "write") console.log(`is ${stateName(event.value.state)}`);
 }
 
 const { status } = await writes.getWrite({ writeId });
-console.log(`outcome ${WriteState[status?.state ?? WriteState.UNSPECIFIED]}`);
+console.log(`outcome ${stateName(status?.state ?? WriteState.UNSPECIFIED)}`);
 
 try {
   const values = { station: text(station), sampled_at: text("yesterday-ish") };
@@ -79,6 +79,10 @@ try {
   console.log(`refused ${reason} ${field}`);
 }
 session.abort();
+
+function stateName(state: WriteState): string {
+  return WriteStateSchema.value[state]?.localName ?? String(state);
+}
 
 function show({ kind }: Value): string {
   return kind.case === "timestampValue" ? timestampDate(kind.value).toISOString() : String(kind.value);

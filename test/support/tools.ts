@@ -1,9 +1,11 @@
+import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
 const projectRoot = join(import.meta.dirname, "..", "..");
-/** Where `./dev tools` puts programs. */
-const installed = join(projectRoot, ".tmp", "tools", "bin");
+/** What `./dev tools` installs. */
+const tools = join(projectRoot, ".tmp", "tools");
+const installed = join(tools, "bin");
 
 /** What a test says where it cannot run. */
 export type Skip = (reason: string) => void;
@@ -23,6 +25,16 @@ export function needTools<const Names extends readonly string[]>(
   const missing = names.filter((_, i) => found[i] === undefined);
   if (missing.length > 0) missingTool(missing.join(", "), skip);
   return found as { [I in keyof Names]: string };
+}
+
+/** A Python with grpcio: `TEST_PYTHON`, or what `./dev tools` has installed, or the system's. */
+export function needPython(skip: Skip): string {
+  const pythons = [process.env.TEST_PYTHON, join(tools, "python", "bin", "python"), "/usr/bin/python3"];
+  const found = pythons.find(
+    (python) => python !== undefined && spawnSync(python, ["-c", "import grpc, google.protobuf"]).status === 0,
+  );
+  if (found === undefined) missingTool("a Python with grpcio", skip);
+  return found ?? "";
 }
 
 /** Skips, or fails where CI is set. */
