@@ -1,17 +1,20 @@
 import { execFile } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { text } from "../../demo/values.ts";
 import { equals, SiteCaller } from "../e2e/site-caller.ts";
 import { eventually } from "../support/eventually.ts";
+import { removeAtEnd } from "../support/janitor.ts";
 import { Link } from "../support/link.ts";
 import { sql } from "../support/sql.ts";
 import { needTools } from "../support/tools.ts";
 import { startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { createCertificates } from "./certificates.ts";
 import { buildCpp, compile, compileMs, cppBuild, needCpp, projectRoot } from "./cpp-build.ts";
+import { DevUp } from "./dev-up.ts";
 import { SampleWriter } from "./sample-writer.ts";
 
 const run = promisify(execFile);
@@ -38,7 +41,7 @@ test("the C++ client keeps its promises to a server that does its worst", { time
   await createCertificates(openssl, certificates, "opsdb.test");
   const env = { ...process.env, OPSDB_TEST_CERTIFICATES: certificates, GRPC_VERBOSITY: "NONE" };
   const { stdout } = await run(join(cppBuild, "opsdb-checks"), { env }).catch((error: { stdout: string }) => error);
-  expect(stdout.split("\n").filter((line) => !line.startsWith("ok "))).toEqual(["23 held, 0 failed", ""]);
+  expect(stdout.split("\n").filter((line) => !line.startsWith("ok "))).toEqual(["24 held, 0 failed", ""]);
 });
 
 test("G2 G3: lost acknowledgements, cuts and killed servers: each of 600 writes of the C++ client arrives once and in order", {
@@ -117,6 +120,40 @@ test("a project of its own finds the installed C++ client with find_package", { 
   expect(stdout).toContain("outcome REPLICATED\n");
 });
 
+test("the commands of the C++ client's README lead from nothing to a replicated write", {
+  timeout: compileMs,
+}, async ({ skip }) => {
+  needCpp(skip);
+  needTools(["apt-get"], skip);
+  const commands = readmeCommands();
+  expect(commands.length).toBeLessThanOrEqual(5);
+  await using up = new DevUp();
+  let told = "";
+  for (const command of commands) {
+    if (command === "./dev up") await up.start();
+    else told = await shell(command.replace("127.0.0.1:45587", up.secondary));
+  }
+  expect(told).toMatch(/^accepted .* with 4 rows\n(.*\n)*outcome REPLICATED\nrefused INVALID_VALUE .*\n$/);
+});
+
+test("the code in the C++ client's README compiles", { timeout: compileMs }, async ({ skip }) => {
+  needCpp(skip);
+  await buildCpp();
+  const [code = ""] = readmeBlocks("cpp");
+  const [include = "", ...body] = code.split("\n");
+  const unit = [
+    include,
+    "template <class... T> void use(T&&...) {}",
+    "void readme(const opsdb::Uuid& instrument) {",
+    ...body,
+    "}",
+  ];
+  const source = join(cppBuild, "readme.cc");
+  writeFileSync(source, unit.join("\n"));
+  const includes = ["-I", join(projectRoot, "clients/cpp/include"), "-isystem", join(cppBuild, "generated")];
+  await compile("g++", ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", ...includes, source]);
+});
+
 /** Resolves when the server has stored a write whose answer does not reach the client. */
 async function loseAnAnswer(link: Link, writer: SampleWriter): Promise<void> {
   link.cut({ mode: "blackhole", direction: "from-main" });
@@ -133,4 +170,31 @@ const byObserver = equals("observer", text("faults"));
 
 function duplicates({ acknowledged }: SampleWriter): number {
   return acknowledged.filter(({ duplicate }) => duplicate).length;
+}
+
+/** Blocks of this language in the README, in order. */
+function readmeBlocks(language: string): string[] {
+  const text = readFileSync(join(projectRoot, "clients", "cpp", "README.md"), "utf8");
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms"))].map(([, block = ""]) => block);
+}
+
+function readmeCommands(): string[] {
+  const [block = ""] = readmeBlocks("sh");
+  return block.replaceAll("\\\n", "").trim().split("\n");
+}
+
+/** Runs a command as a reader would; one that wants sudo is only simulated where this is not root already. */
+async function shell(command: string): Promise<string> {
+  const directory = mkdtempSync(join(tmpdir(), "opsdb-sudo-"));
+  removeAtEnd(directory);
+  const sudo = '#!/bin/sh\nif [ "$(id -u)" = 0 ]; then exec "$@"; fi\nshift\nexec apt-get --simulate "$@"\n';
+  writeFileSync(join(directory, "sudo"), sudo, { mode: 0o755 });
+  writeFileSync(join(directory, "apt.conf"), 'DPkg::Lock::Timeout "300";\n');
+  const env = {
+    ...process.env,
+    PATH: `${directory}:${process.env.PATH}`,
+    APT_CONFIG: join(directory, "apt.conf"),
+    DEBIAN_FRONTEND: "noninteractive",
+  };
+  return (await run("sh", ["-c", command], { cwd: projectRoot, env, timeout: compileMs })).stdout;
 }

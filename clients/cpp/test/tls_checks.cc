@@ -55,3 +55,12 @@ static Registered missing_file("a file that cannot be read is told at once, by i
   });
   same(std::string(error.what()), "cannot read /nowhere/ca.pem", "error");
 });
+
+static Registered plaintext_token("a token does not leave this host unencrypted unless that was allowed", [] {
+  opsdb::ClientOptions options;
+  options.token = "secret";
+  opsdb::Client("localhost:1", options);
+  thrown<std::invalid_argument>([&] { opsdb::Client("ops.example:1", opsdb::ClientOptions(options)); });
+  options.allow_plaintext_token = true;
+  opsdb::Client("ops.example:1", options);
+});

@@ -48,8 +48,9 @@ struct Tls {
 };
 
 struct ClientOptions {
-  /** Bearer token, sent with every call. Empty: none. */
+  /** Bearer token, sent with every call; without `tls` to this host alone, unless `allow_plaintext_token`. Empty: none. */
   std::string token;
+  bool allow_plaintext_token = false;
   /** Unset: the connection is not encrypted. */
   std::optional<Tls> tls;
   /** Longest time of a call with all its attempts, unless the call says otherwise. */
@@ -88,7 +89,10 @@ struct Written {
  */
 class Client {
  public:
-  /** Connects at the first call. Throws std::runtime_error where a file of `tls` cannot be read. */
+  /**
+   * Connects at the first call. Throws std::runtime_error where a file of `tls` cannot be read, and
+   * std::invalid_argument where the token would leave this host unencrypted.
+   */
   explicit Client(const std::string& address, ClientOptions options = {})
       : options_(std::move(options)), channel_(connect(address, options_)) {}
 
@@ -229,7 +233,17 @@ class Client {
     return written;
   }
 
+  static bool is_this_host(const std::string& address) {
+    for (const char* prefix : {"127.", "localhost:", "[::1]:", "unix:"}) {
+      if (address.rfind(prefix, 0) == 0) return true;
+    }
+    return false;
+  }
+
   static std::shared_ptr<grpc::Channel> connect(const std::string& address, const ClientOptions& options) {
+    if (!options.token.empty() && !options.tls && !options.allow_plaintext_token && !is_this_host(address)) {
+      throw std::invalid_argument("the token would go to " + address + " unencrypted: set tls");
+    }
     grpc::ChannelArguments arguments;
     // A connection that died without a word is noticed after 15 seconds, also while a call waits on it.
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
