@@ -33,7 +33,7 @@ constexpr v1::WriteState rejected = v1::WRITE_STATE_REJECTED;
 
 /** A state's name without its prefix, such as "REPLICATED". */
 inline std::string to_string(v1::WriteState state) {
-  return v1::WriteState_Name(state).substr(std::string("WRITE_STATE_").size());
+  return std::string(v1::WriteState_Name(state)).substr(std::string("WRITE_STATE_").size());
 }
 
 /** PEM files of an encrypted connection. */
