@@ -265,6 +265,22 @@ static Registered incomplete("a result that breaks off and cannot go on is an er
   same(site.attempts(), 1, "attempts");
 });
 
+static Registered large("a batch of wide rows is read, however large", [] {
+  FakeSite site;
+  site.on_query = [](int, const v1::QueryRequest&, auto* writer) {
+    writer->Write(header());
+    v1::QueryResponse wide;
+    wide.mutable_batch()->add_rows()->add_values()->set_string_value(std::string(8 * 1024 * 1024, 'x'));
+    writer->Write(wide);
+    writer->Write(trailer());
+    return Status::OK;
+  };
+  opsdb::Client client(site.address(), quick());
+  for (const opsdb::Row& row : client.query(opsdb::Query("t"))) {
+    same(row.get<std::string>("n").size(), 8U * 1024 * 1024, "size");
+  }
+});
+
 static Registered left("a result may be left before its end", [] {
   FakeSite site;
   site.on_query = [](int, const v1::QueryRequest&, auto* writer) {

@@ -50,7 +50,7 @@ static Registered closed("mutual TLS: without a certificate, or without TLS, no 
 static Registered missing_file("a file that cannot be read is told at once, by its name", [] {
   const auto error = thrown<std::runtime_error>([] {
     opsdb::ClientOptions options;
-    options.tls = opsdb::Tls{"/nowhere/ca.pem", "", "", ""};
+    options.tls = opsdb::Tls{"/nowhere/ca.pem"};
     opsdb::Client("127.0.0.1:1", options);
   });
   same(std::string(error.what()), "cannot read /nowhere/ca.pem", "error");

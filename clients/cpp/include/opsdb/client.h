@@ -39,12 +39,12 @@ inline std::string to_string(v1::WriteState state) {
 /** PEM files of an encrypted connection. */
 struct Tls {
   /** Who signed the server's certificate. Empty: the system's authorities. */
-  std::string ca_file;
+  std::string ca_file{};
   /** The client's own certificate and key, where the server asks for one. Empty: none. */
-  std::string certificate_file;
-  std::string key_file;
+  std::string certificate_file{};
+  std::string key_file{};
   /** The name in the server's certificate, where it is not the one that is connected to. */
-  std::string server_name;
+  std::string server_name{};
 };
 
 struct ClientOptions {
@@ -253,6 +253,8 @@ class Client {
     // An attempt to connect has this long, which is enough for TLS over half a second and a busy server.
     arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5'000);
+    // A batch of wide rows may be larger than gRPC's 4 MiB.
+    arguments.SetMaxReceiveMessageSize(-1);
     if (options.tls && !options.tls->server_name.empty()) {
       arguments.SetSslTargetNameOverride(options.tls->server_name);
     }
