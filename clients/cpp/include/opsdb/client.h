@@ -166,7 +166,7 @@ class Client {
     return last;
   }
 
-  /** Rows as they come: for (const opsdb::Row& row : client.query(...)). */
+  /** Rows as they come: for (const opsdb::Row& row : client.query(...)). The timeout is for all of them. */
   Rows query(const Query& query, std::optional<Milliseconds> timeout = {}) {
     const auto stub = std::make_shared<v1::QueryService::Stub>(channel_);
     const auto open = [stub, token = options_.token](grpc::ClientContext* context, const v1::QueryRequest& request) {
