@@ -1,4 +1,4 @@
-import { execFile, spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import {
@@ -13,7 +13,7 @@ import {
 import { type Client, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, createGrpcWebTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { credentials, Client as GrpcJsClient, type ServiceError } from "@grpc/grpc-js";
-import { afterAll, beforeAll, expect, type TestContext, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { ErrorInfoSchema } from "../../gen/ts/google/rpc/error_details_pb.ts";
 import { Health } from "../../gen/ts/grpc/health/v1/health_pb.ts";
 import { CatalogService } from "../../gen/ts/opsdb/v1/catalog_service_pb.ts";
@@ -21,6 +21,7 @@ import { QueryService } from "../../gen/ts/opsdb/v1/query_service_pb.ts";
 import { ReplicationService } from "../../gen/ts/opsdb/v1/replication_service_pb.ts";
 import { WriteService } from "../../gen/ts/opsdb/v1/write_service_pb.ts";
 import { errorInfo } from "../support/stub-server.ts";
+import { needPython, needTools } from "../support/tools.ts";
 import { startTwoSite, type TwoSite } from "../support/two-site.ts";
 
 /** One call with the JSON form of its messages; rejects with the reason in the error's text. */
@@ -74,24 +75,23 @@ test("buf curl, by reflection", async () => {
 });
 
 test("grpcurl lists, describes and calls without a proto file", async ({ skip }) => {
-  needs("grpcurl", ["--version"], "no grpcurl on the path", skip);
+  const [grpcurl] = needTools(["grpcurl"], skip);
   const address = sites.secondary.grpc;
-  const list = (await run("grpcurl", ["-plaintext", address, "list"])).stdout.trim().split("\n");
+  const list = (await run(grpcurl, ["-plaintext", address, "list"])).stdout.trim().split("\n");
   expect(list).toEqual(
     expect.arrayContaining(["grpc.health.v1.Health", "opsdb.v1.CatalogService", "opsdb.v1.WriteService"]),
   );
-  const { stdout } = await run("grpcurl", ["-plaintext", address, "describe", "opsdb.v1.WriteRequest"]);
+  const { stdout } = await run(grpcurl, ["-plaintext", address, "describe", "opsdb.v1.WriteRequest"]);
   expect(stdout).toContain("repeated .opsdb.v1.Mutation mutations = 2;");
-  const methods = await run("grpcurl", ["-plaintext", address, "describe", "opsdb.v1.QueryService"]);
+  const methods = await run(grpcurl, ["-plaintext", address, "describe", "opsdb.v1.QueryService"]);
   expect(methods.stdout).toContain("returns ( stream .opsdb.v1.QueryResponse )");
   await session((service, method, request) =>
-    commandCall("grpcurl", ["-plaintext", "-d", JSON.stringify(request), address, `${service.typeName}/${method}`]),
+    commandCall(grpcurl, ["-plaintext", "-d", JSON.stringify(request), address, `${service.typeName}/${method}`]),
   );
 });
 
 test("the generated Python stubs", async ({ skip }) => {
-  const python = process.env.TEST_PYTHON ?? "/usr/bin/python3";
-  needs(python, ["-c", "import grpc, google.protobuf"], `${python} has no grpcio`, skip);
+  const python = needPython(skip);
   const script = join(import.meta.dirname, "python_client.py");
   const { stdout } = await run(python, [script, sites.secondary.grpc, `station ${tests++}`], { timeout: callMs });
   expect(JSON.parse(stdout)).toEqual({
@@ -241,8 +241,4 @@ function methodOf(service: DescService, name: string): DescMethod {
   const method = service.methods.find((each) => each.name === name);
   if (!method) throw new Error(`no method ${name}`);
   return method;
-}
-
-function needs(command: string, args: string[], otherwise: string, skip: TestContext["skip"]): void {
-  if (spawnSync(command, args).status !== 0) skip(otherwise);
 }

@@ -1,0 +1,3 @@
+#include "checks.h"
+
+int main() { return run_checks(); }
