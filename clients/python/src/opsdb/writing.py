@@ -49,7 +49,11 @@ def write(
     outcome_unknown = False
     attempts = 0
     first: Optional[write_pb2.WriteResponse] = None
-    types = yield from _fill(request, mutations, catalog, deadline)
+    try:
+        types = yield from _fill(request, mutations, catalog, deadline)
+    except OpsDbError as error:
+        error.write_id = request.write_id
+        raise
     while True:
         seconds = policy.attempt_timeout
         if waits:
