@@ -35,6 +35,8 @@ class Script:
         self.pauses = []
         self.emitted = []
         self.opened = []
+        self.probes = 0
+        self.ready = []
         self.result = None
         answers = list(answers)
         answer, failure = None, None
@@ -52,10 +54,13 @@ class Script:
                 self.emitted.append(step.item)
             elif isinstance(step, Open):
                 self.opened.append(type(step.request).FromString(step.request.SerializeToString()))
+            elif isinstance(step, Call) and step.method.name == "Check":
+                self.probes += 1
             elif isinstance(step, Call) and step.method.name == "DescribeTable":
                 answer = described("timestamp with time zone")
             else:
                 if isinstance(step, Call):
+                    self.ready.append(step.wait_for_ready)
                     self.calls.append((type(step.request).FromString(step.request.SerializeToString()), step.timeout))
                 else:
                     assert isinstance(step, Receive)
@@ -97,6 +102,19 @@ def test_a_write_is_sent_again_with_the_same_id_and_content_until_it_is_acknowle
     assert len(requests) == 7 and all(request == requests[0] for request in requests)
     assert uuid.UUID(requests[0].write_id).version == 7
     assert (script.result.state, script.result.duplicate, script.result.attempts) == ("ACCEPTED", True, 7)
+
+
+def test_after_a_lost_connection_an_attempt_waits_for_the_next_one():
+    # Old versions of gRPC move a connection on only while a call waits for it.
+    script = written(error(code.UNAVAILABLE, "BUFFER_UNAVAILABLE"), cut, cut, error(code.DEADLINE_EXCEEDED), acknowledged())
+    assert script.ready == [False, False, True, True, True]
+    assert read(cut, header("n"), trailer(0)).probes == 1
+    assert read(error(code.UNAVAILABLE, "LOCAL_UNAVAILABLE"), header("n"), trailer(0)).probes == 0
+
+
+def test_the_error_after_the_deadline_says_why_there_was_no_connection():
+    with pytest.raises(Unavailable, match="connection reset"):
+        written(cut, error(code.DEADLINE_EXCEEDED), timeout=0.09)
 
 
 def test_waits_grow_up_to_the_longest_and_vary():

@@ -193,7 +193,8 @@ class AsyncOpsDb:
 
     def _begin(self, step: Union[Call, Open]) -> Any:
         method = self._open()[1].method(step.method.service, step.method.name)
-        return method(step.request, timeout=step.timeout, metadata=self._target.metadata())
+        ready = isinstance(step, Call) and step.wait_for_ready
+        return method(step.request, timeout=step.timeout, metadata=self._target.metadata(), wait_for_ready=ready)
 
     async def _run(self, steps: Steps[T]) -> T:
         """Carries the steps of a unary call out."""

@@ -219,7 +219,8 @@ class OpsDb:
 
     def _begin(self, step: Union[Call, Open]) -> Any:
         method = self._stubs.method(step.method.service, step.method.name)
-        return method(step.request, timeout=step.timeout, metadata=self._target.metadata())
+        ready = isinstance(step, Call) and step.wait_for_ready
+        return method(step.request, timeout=step.timeout, metadata=self._target.metadata(), wait_for_ready=ready)
 
     def _run(self, steps: Steps[T]) -> T:
         """Carries the steps of a unary call out."""

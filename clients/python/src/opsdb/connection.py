@@ -80,8 +80,17 @@ class Stubs:
         self.ReplicationService = replication_service_pb2_grpc.ReplicationServiceStub(channel)  # type: ignore[no-untyped-call]
         self.CatalogService = catalog_service_pb2_grpc.CatalogServiceStub(channel)  # type: ignore[no-untyped-call]
 
+        self.Health = _Health(channel)
+
     def method(self, service: str, name: str) -> Any:
         return getattr(getattr(self, service), name)
+
+
+class _Health:
+    """For a look whether there is a connection; what the answer says does not matter."""
+
+    def __init__(self, channel: Any) -> None:
+        self.Check = channel.unary_unary("/grpc.health.v1.Health/Check")
 
 
 _options = (
@@ -89,9 +98,9 @@ _options = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
-    # A server that is back is found soon.
+    # A server that is back is found soon; a handshake over a long link has the time that it takes.
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     # Attempts are repeated here, where the deadline and the write's id are known.
     ("grpc.enable_retries", 0),

@@ -13,7 +13,7 @@ from opsdb.conditions import OrderBy, Related, Where, to_condition, to_order
 from opsdb.errors import OpsDbError, error_of
 from opsdb.results import QueryHeader, Row, RowReader, query_header
 from opsdb.retry import Deadline, Retrier, RetryPolicy
-from opsdb.steps import Emit, Method, Open, Receive, Steps, pause_after
+from opsdb.steps import Emit, Method, Open, Receive, Steps, connected, pause_after
 from opsdb.v1 import query_pb2
 from opsdb.values import to_value
 
@@ -76,6 +76,7 @@ def query(
     while True:
         received = 0
         try:
+            yield from connected(retrier, policy, deadline)
             yield Open(_QUERY, request, None if options.timeout is None else deadline.remaining)
             while True:
                 message = yield Receive()
@@ -100,8 +101,9 @@ def query(
         except OpsDbError as error:
             if has_rows and not request.resume_after:
                 raise
-            if not (yield from pause_after(error, retrier, deadline, "query")):
-                raise
+            failure = yield from pause_after(error, retrier, deadline, "query")
+            if failure is not None:
+                raise failure
 
 
 def _request(

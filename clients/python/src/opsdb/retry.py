@@ -46,9 +46,27 @@ class Retrier:
         self._patience = patience
         self._failures = 0
         self._until = Deadline(None)
+        self._disconnected: Optional[OpsDbError] = None
+
+    @property
+    def waits_for_connection(self) -> bool:
+        """Whether the next attempt waits until there is a connection, instead of failing while there is none.
+
+        It does after a failure of the connection: old versions of gRPC move a connection on only while a call waits
+        for it, so one that is begun between two pauses would never be made.
+        """
+        return self._disconnected is not None
 
     def succeeded(self) -> None:
         self._failures = 0
+        self._disconnected = None
+
+    def telling(self, error: OpsDbError) -> OpsDbError:
+        """The error to raise: that no connection came in time says less than why there was none."""
+        if self._disconnected is None or error.reason is not None or not may_pass(error):
+            return error
+        self._disconnected.attempts = error.attempts
+        return self._disconnected
 
     def wait_after(self, error: OpsDbError, deadline: Deadline) -> Optional[float]:
         """Seconds until the next attempt; None where there is none, for it would not help or comes too late."""
@@ -56,6 +74,8 @@ class Retrier:
             self._until = Deadline(self._patience)
         self._failures += 1
         error.attempts = self._failures
+        if error.reason is None and error.code is grpc.StatusCode.UNAVAILABLE:
+            self._disconnected = error
         if not may_pass(error):
             return None
         wait = min(self._policy.longest_wait, self._policy.first_wait * 2 ** min(self._failures - 1, 30))

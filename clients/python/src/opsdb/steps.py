@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generator, Optional, TypeVar, Union
 
 from opsdb.errors import OpsDbError
-from opsdb.retry import Deadline, Retrier, RetryPolicy
+from opsdb.retry import Deadline, Retrier, RetryPolicy, may_pass
 
 _log = logging.getLogger("opsdb")
 
@@ -33,6 +33,7 @@ class Call:
     method: Method
     request: Any
     timeout: float
+    wait_for_ready: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,18 +64,32 @@ class Emit:
     item: Any
 
 
+_PROBE = Method("Health", "Check")
+
 Step = Union[Call, Open, Receive, Pause, Emit]
 Steps = Generator[Step, Any, T]
 
 
-def pause_after(error: OpsDbError, retrier: Retrier, deadline: Deadline, what: str) -> Steps[bool]:
-    """Waits until the next attempt; answers False at once where there is to be none."""
+def pause_after(error: OpsDbError, retrier: Retrier, deadline: Deadline, what: str) -> Steps[Optional[OpsDbError]]:
+    """Waits until the next attempt; where there is to be none, answers at once with the error to raise."""
     wait = retrier.wait_after(error, deadline)
     if wait is None:
-        return False
+        return retrier.telling(error)
     _log.warning("%s failed and is tried again in %.2f s: %s", what, wait, error)
     yield Pause(wait)
-    return True
+    return None
+
+
+def connected(retrier: Retrier, policy: RetryPolicy, deadline: Deadline) -> Steps[None]:
+    """Waits for a connection before a stream is opened again: a stream has no time of its own in which to wait."""
+    if not retrier.waits_for_connection:
+        return
+    try:
+        yield Call(_PROBE, b"", deadline.within(policy.attempt_timeout), wait_for_ready=True)
+    except OpsDbError as error:
+        # Any other answer comes from a server as well.
+        if error.reason is None and may_pass(error):
+            raise
 
 
 def call(method: Method, request: Any, policy: RetryPolicy, deadline: Deadline) -> Steps[Any]:
@@ -82,7 +97,9 @@ def call(method: Method, request: Any, policy: RetryPolicy, deadline: Deadline) 
     retrier = Retrier(policy)
     while True:
         try:
-            return (yield Call(method, request, deadline.within(policy.attempt_timeout)))
+            timeout = deadline.within(policy.attempt_timeout)
+            return (yield Call(method, request, timeout, retrier.waits_for_connection))
         except OpsDbError as error:
-            if not (yield from pause_after(error, retrier, deadline, method.name)):
-                raise
+            failure = yield from pause_after(error, retrier, deadline, method.name)
+            if failure is not None:
+                raise failure

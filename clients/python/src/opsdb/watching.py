@@ -10,7 +10,7 @@ import grpc
 from opsdb.errors import OpsDbError, error_of
 from opsdb.results import ReplicationEvent, instant, write_status
 from opsdb.retry import Deadline, Retrier, RetryPolicy
-from opsdb.steps import Emit, Method, Open, Receive, Steps, pause_after
+from opsdb.steps import Emit, Method, Open, Receive, Steps, connected, pause_after
 from opsdb.v1 import replication_pb2, write_pb2
 from opsdb.write_id import to_write_id
 
@@ -93,6 +93,7 @@ class _messages:
     def __init__(self, method: Method, request: Any, policy: RetryPolicy, patience: float, *, ends: bool) -> None:
         self._method = method
         self._request = request
+        self._policy = policy
         self._retrier = Retrier(policy, patience)
         self._ends = ends
         self._is_open = False
@@ -102,6 +103,7 @@ class _messages:
         while True:
             try:
                 if not self._is_open:
+                    yield from connected(self._retrier, self._policy, Deadline(None))
                     yield Open(self._method, self._request, None)
                     self._is_open = True
                 message = yield Receive()
@@ -111,8 +113,9 @@ class _messages:
                 return message
             except OpsDbError as error:
                 self._is_open = False
-                if not (yield from pause_after(error, self._retrier, Deadline(None), self._method.name)):
-                    raise
+                failure = yield from pause_after(error, self._retrier, Deadline(None), self._method.name)
+                if failure is not None:
+                    raise failure
 
 
 def _set_heartbeat(request: Any, seconds: Optional[float]) -> None:

@@ -62,7 +62,7 @@ def write(
             seconds += step
         attempts += 1
         try:
-            answer = yield Call(_WRITE, request, deadline.within(seconds))
+            answer = yield Call(_WRITE, request, deadline.within(seconds), retrier.waits_for_connection)
         except OpsDbError as error:
             if error.reason == "INVALID_VALUE" and may_be_stale:
                 # The column's type may have changed since it was asked for, and with it how its values are sent.
@@ -73,14 +73,15 @@ def write(
                 if list(request.mutations) != before:
                     continue
             outcome_unknown = outcome_unknown or may_have_arrived(error)
-            if (yield from pause_after(error, retrier, deadline, f"write {request.write_id}")):
+            failure = yield from pause_after(error, retrier, deadline, f"write {request.write_id}")
+            if failure is None:
                 continue
             if first is not None and may_pass(error):
                 return _result(first, write_status(first.status), types, tables, attempts)
-            error.write_id = request.write_id
-            error.outcome_unknown = outcome_unknown and first is None
-            error.attempts = attempts
-            raise
+            failure.write_id = request.write_id
+            failure.outcome_unknown = outcome_unknown and first is None
+            failure.attempts = attempts
+            raise failure
         retrier.succeeded()
         first = first or answer
         status = write_status(answer.status)
