@@ -34,9 +34,13 @@ def bits(chance):
 
 def numeric(chance):
     digits = chance.randrange(1, 40)
-    return chance.choice([Decimal("NaN"), Decimal("0.00"), Decimal(chance.randrange(-(10**digits), 10**digits)).scaleb(
-        -chance.randrange(0, 20)
-    )])
+    return chance.choice(
+        [
+            Decimal("NaN"),
+            Decimal("0.00"),
+            Decimal(chance.randrange(-(10**digits), 10**digits)).scaleb(-chance.randrange(0, 20)),
+        ]
+    )
 
 
 def text(chance):
@@ -48,7 +52,9 @@ def day(chance):
 
 
 def clock(chance):
-    return time(chance.randrange(24), chance.randrange(60), chance.randrange(60), chance.choice([0, 1, 500_000, 999_999]))
+    return time(
+        chance.randrange(24), chance.randrange(60), chance.randrange(60), chance.choice([0, 1, 500_000, 999_999])
+    )
 
 
 def naive(chance):

@@ -15,8 +15,13 @@ def same_message(condition, text, types={}):
 
 
 def test_operators_make_comparisons():
-    same_message(col("a") == 1, 'comparison { column: "a" operator: COMPARISON_OPERATOR_EQUAL value { int64_value: 1 } }')
-    same_message(col("a") != "x", 'comparison { column: "a" operator: COMPARISON_OPERATOR_NOT_EQUAL value { string_value: "x" } }')
+    same_message(
+        col("a") == 1, 'comparison { column: "a" operator: COMPARISON_OPERATOR_EQUAL value { int64_value: 1 } }'
+    )
+    same_message(
+        col("a") != "x",
+        'comparison { column: "a" operator: COMPARISON_OPERATOR_NOT_EQUAL value { string_value: "x" } }',
+    )
     same_message(
         (col("a") < 1) & ~(col("b") >= 2) | col("c").in_([1, None]),
         """or {
@@ -37,10 +42,13 @@ def test_operators_make_comparisons():
 def test_a_comparison_with_none_asks_for_null():
     same_message(col("a") == None, 'is_null { column: "a" }')  # noqa: E711
     same_message(col("a") != None, 'not { is_null { column: "a" } }')  # noqa: E711
-    same_message({"a": None, "b": 1}, """and {
+    same_message(
+        {"a": None, "b": 1},
+        """and {
       conditions { is_null { column: "a" } }
       conditions { comparison { column: "b" operator: COMPARISON_OPERATOR_EQUAL value { int64_value: 1 } } }
-    }""")
+    }""",
+    )
 
 
 def test_what_lies_under_a_path_is_compared_as_json_and_a_str_as_text():

@@ -62,7 +62,9 @@ def at(n):
 
 def test_a_write_is_read_back_merged_and_followed_home(db, station):
     written = db.write(
-        insert("executed_obs_units", {"obs_unit_id": uuid.UUID(OBS_UNIT), "instrument_id": INSTRUMENT, "remark": station}),
+        insert(
+            "executed_obs_units", {"obs_unit_id": uuid.UUID(OBS_UNIT), "instrument_id": INSTRUMENT, "remark": station}
+        ),
         insert("weather_samples", {"station": station, "sampled_at": at(0), "temperature_c": Decimal("-7.25")}),
     )
     assert written.state == "ACCEPTED" and written.status.site == "ccat" and not written.duplicate
@@ -99,7 +101,9 @@ def test_every_change_and_its_preconditions(db, station):
 
 
 def test_waiting_for_a_state_answers_with_it(db, station):
-    states = [db.write(*samples(station, [n]), wait_for=state).state for n, state in enumerate(("applied", "replicated"))]
+    states = [
+        db.write(*samples(station, [n]), wait_for=state).state for n, state in enumerate(("applied", "replicated"))
+    ]
     assert states[0] in ("APPLIED", "REPLICATED") and states[1] == "REPLICATED"
 
 
@@ -119,7 +123,9 @@ def test_errors_have_reason_field_and_metadata(db, station):
     assert (raised.value.reason, raised.value.field) == ("TABLE_NOT_FOUND", "mutations[0].table")
     assert raised.value.metadata == {"table": "planets"}
     with pytest.raises(InvalidRequest) as raised:
-        db.write(*samples(station, [0]), insert("weather_samples", {"station": station, "sampled_at": datetime(2026, 1, 1)}))
+        db.write(
+            *samples(station, [0]), insert("weather_samples", {"station": station, "sampled_at": datetime(2026, 1, 1)})
+        )
     assert (raised.value.reason, raised.value.field) == ("INVALID_VALUE", 'mutations[1].insert.values["sampled_at"]')
     assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT and not raised.value.outcome_unknown
     with pytest.raises(NotFound) as raised:
@@ -155,7 +161,9 @@ def test_queries_by_condition_order_limit_aggregates_and_relation(db, station):
     )
     assert [row["pwv_mm"] for row in result] == [9 / 8, 1.0, 7 / 8]
     assert [column.name for column in result.header().columns] == ["pwv_mm"]
-    columns = db.query("weather_samples", ["pwv_mm"], where=mine, order_by=[desc("wind_speed_m_s"), asc("pwv_mm")], limit=2)
+    columns = db.query(
+        "weather_samples", ["pwv_mm"], where=mine, order_by=[desc("wind_speed_m_s"), asc("pwv_mm")], limit=2
+    )
     assert columns.to_columns() == {"pwv_mm": [0.0, 0.125]}
     counted = db.query(
         "weather_samples",
@@ -180,7 +188,9 @@ def test_queries_by_condition_order_limit_aggregates_and_relation(db, station):
 
 def test_sql_sees_pending_writes(db, station):
     db.write(*samples(station, range(4)))
-    result = db.sql("select count(*) as n, max(pwv_mm) from weather_samples where station = $1 and pwv_mm > $2", station, 0.0)
+    result = db.sql(
+        "select count(*) as n, max(pwv_mm) from weather_samples where station = $1 and pwv_mm > $2", station, 0.0
+    )
     assert dict(result.one()) == {"n": 3, "max": 0.375}
     with pytest.raises(InvalidRequest) as raised:
         db.sql("select 1 +").all()
@@ -200,7 +210,9 @@ def test_results_become_frames_of_pandas(db, station):
 def test_an_ordered_result_goes_on_after_cuts_with_every_row_once(db, sites, station):
     db.write(*samples(station, range(900)), wait_for="replicated")
     seen = []
-    for row in db.query("weather_samples", ["pwv_mm"], where={"station": station}, order_by="sampled_at", batch_size=100):
+    for row in db.query(
+        "weather_samples", ["pwv_mm"], where={"station": station}, order_by="sampled_at", batch_size=100
+    ):
         seen.append(row["pwv_mm"])
         if len(seen) in (150, 450):
             sites.control("cut")
@@ -272,7 +284,9 @@ def test_asyncio_has_the_same_methods(sites, station):
             assert [row["pwv_mm"] async for row in result] == [0.0, 0.125, 0.25]
             async with db.query("weather_samples", order_by="sampled_at") as some:
                 assert (await some.__anext__())["station"]
-            columns = await db.query("weather_samples", ["pwv_mm"], where={"station": station, "sampled_at": at(1)}).to_columns()
+            columns = await db.query(
+                "weather_samples", ["pwv_mm"], where={"station": station, "sampled_at": at(1)}
+            ).to_columns()
             assert columns == {"pwv_mm": [0.125]}
             assert (await db.sql("select 1 as one").one())["one"] == 1
             async for event in db.watch_replication(write_id=written.write_id, until_done=True):

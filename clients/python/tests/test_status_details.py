@@ -29,8 +29,14 @@ def detail(name, value):
 status = (
     field(1, 3)
     + field(2, "no")
-    + detail("ErrorInfo", field(1, "CHECK_VIOLATION") + field(2, "opsdb.v1") + field(3, field(1, "type") + field(2, "x" * 300)))
-    + detail("BadRequest", field(1, field(1, 'values["ra"]') + field(2, "too large")) + field(1, field(1, "b") + field(2, "c")))
+    + detail(
+        "ErrorInfo",
+        field(1, "CHECK_VIOLATION") + field(2, "opsdb.v1") + field(3, field(1, "type") + field(2, "x" * 300)),
+    )
+    + detail(
+        "BadRequest",
+        field(1, field(1, 'values["ra"]') + field(2, "too large")) + field(1, field(1, "b") + field(2, "c")),
+    )
     + detail("RetryInfo", field(1, field(1, 300) + field(2, 250_000_000)))
     + detail("Help", field(1, "something else"))
 )

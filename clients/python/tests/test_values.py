@@ -75,7 +75,12 @@ def test_a_list_is_json_or_an_array_as_its_column_says():
 
 
 def test_a_dict_is_json_with_what_it_holds():
-    given = {"id": UUID(int=1), "at": datetime(2026, 1, 1, tzinfo=timezone.utc), "day": date(2026, 1, 1), "list": (1, None)}
+    given = {
+        "id": UUID(int=1),
+        "at": datetime(2026, 1, 1, tzinfo=timezone.utc),
+        "day": date(2026, 1, 1),
+        "list": (1, None),
+    }
     assert json.loads(to_value(OrderedDict(given)).json_value) == {
         "id": "00000000-0000-0000-0000-000000000001",
         "at": "2026-01-01T00:00:00+00:00",
@@ -148,7 +153,9 @@ def test_numpy_values_are_taken_as_the_numbers_they_are():
     assert to_value(numpy.array([1.5, 2]), "jsonb").json_value == "[1.5, 2.0]"
     assert to_value({"pwv": numpy.float32(0.5), "n": numpy.arange(2)}).json_value == '{"pwv": 0.5, "n": [0, 1]}'
     assert to_value(numpy.datetime64("2026-04-02T03:04:05.678901")).string_value == "2026-04-02 03:04:05.678901"
-    assert to_value(numpy.datetime64("2026-04-02T03:04:05.678901000", "ns")).string_value == "2026-04-02 03:04:05.678901"
+    assert (
+        to_value(numpy.datetime64("2026-04-02T03:04:05.678901000", "ns")).string_value == "2026-04-02 03:04:05.678901"
+    )
     assert to_value(numpy.datetime64("2026-04-02")).string_value == "2026-04-02"
     assert to_value(numpy.datetime64("2026-04-02T03", "h")).string_value == "2026-04-02 03:00"
     assert to_value(numpy.datetime64("NaT")).WhichOneof("kind") == "null_value"

@@ -29,9 +29,9 @@ T = TypeVar("T")
 class AsyncOpsDb:
     """A connection to the service of one site, with the methods of OpsDb, for one event loop.
 
-        async with AsyncOpsDb("127.0.0.1:8080") as db:
-            await db.write(insert("weather_samples", {"station": "cerro", "sampled_at": now, "pwv_mm": 0.42}))
-            async for row in db.query("weather_samples", where={"station": "cerro"}): ...
+    async with AsyncOpsDb("127.0.0.1:8080") as db:
+        await db.write(insert("weather_samples", {"station": "cerro", "sampled_at": now, "pwv_mm": 0.42}))
+        async for row in db.query("weather_samples", where={"station": "cerro"}): ...
     """
 
     def __init__(

@@ -41,9 +41,7 @@ class Condition:
 
     def needs_types(self) -> bool:
         """Whether the types of the columns decide how a value is sent."""
-        return any(map(is_ambiguous, self._values)) or any(
-            part.needs_types() for part in self._rest.get("parts", ())
-        )
+        return any(map(is_ambiguous, self._values)) or any(part.needs_types() for part in self._rest.get("parts", ()))
 
     def to_message(self, types: Mapping[str, str], path: str) -> query_pb2.Condition:
         message = query_pb2.Condition()
@@ -204,6 +202,4 @@ def to_order(order_by: Union[OrderBy, Sequence[OrderBy]]) -> Iterator[query_pb2.
         if isinstance(term, str):
             term = Order(term[1:], True) if term.startswith("-") else Order(term)
         nulls = f"NULLS_ORDER_{(term.nulls or 'unspecified').upper()}"
-        yield query_pb2.OrderTerm(
-            column=term.column, descending=term.descending, nulls=getattr(query_pb2, nulls)
-        )
+        yield query_pb2.OrderTerm(column=term.column, descending=term.descending, nulls=getattr(query_pb2, nulls))

@@ -117,9 +117,7 @@ class Row(Mapping[str, Any]):
 
     __slots__ = ("_places", "_values", "related")
 
-    def __init__(
-        self, places: Mapping[str, int], values: Sequence[Any], related: Mapping[str, list[Row]] = {}
-    ) -> None:
+    def __init__(self, places: Mapping[str, int], values: Sequence[Any], related: Mapping[str, list[Row]] = {}) -> None:
         self._places = places
         self._values = values
         #: Rows of other tables, by the tables' names.

@@ -49,6 +49,11 @@ class Retrier:
         self._disconnected: Optional[OpsDbError] = None
 
     @property
+    def patience_left(self) -> float:
+        """Seconds for which failures are still borne."""
+        return self._until.remaining
+
+    @property
     def waits_for_connection(self) -> bool:
         """Whether the next attempt waits until there is a connection, instead of failing while there is none.
 

@@ -84,8 +84,9 @@ def connected(retrier: Retrier, policy: RetryPolicy, deadline: Deadline) -> Step
     """Waits for a connection before a stream is opened again: a stream has no time of its own in which to wait."""
     if not retrier.waits_for_connection:
         return
+    timeout = deadline.within(min(policy.attempt_timeout, retrier.patience_left))
     try:
-        yield Call(_PROBE, b"", deadline.within(policy.attempt_timeout), wait_for_ready=True)
+        yield Call(_PROBE, b"", timeout, wait_for_ready=True)
     except OpsDbError as error:
         # Any other answer comes from a server as well.
         if error.reason is None and may_pass(error):
