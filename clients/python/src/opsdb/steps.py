@@ -1,7 +1,7 @@
 """What a client does, written down once for synchronous and asyncio use.
 
-A call is a generator of steps: it yields what is to be done next and is sent the answer, or has an OpsDbError thrown in.
-`OpsDb` and `AsyncOpsDb` carry the steps out, each in its way; what is decided in between stands here alone.
+A call is a generator of steps: it yields what is to be done next and is sent the answer, or has an OpsDbError thrown
+in. `OpsDb` and `AsyncOpsDb` carry the steps out, each in its way; what is decided in between stands here alone.
 """
 
 from __future__ import annotations
