@@ -105,7 +105,7 @@ describe.skipIf(lack !== undefined)(`the Python client${lack === undefined ? "" 
       "-m",
       "pytest",
       "-q",
-      "--durations=8",
+
       "-p",
       "no:cacheprovider",
       ...files.map((file) => join("tests", file)),
@@ -117,7 +117,6 @@ describe.skipIf(lack !== undefined)(`the Python client${lack === undefined ? "" 
       timeout: PYTEST_MS,
     }).catch(toldWhole);
     expect(stdout).toMatch(/\d+ passed/);
-    if (process.env.TEST_PYTEST_OUTPUT) console.log(stdout);
   }
 });
 
