@@ -1,13 +1,8 @@
-import { execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server } from "node:http";
-import { type AddressInfo, connect, type Server as NetServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createServer as createTlsServer } from "node:tls";
-import { promisify } from "node:util";
+import type { AddressInfo } from "node:net";
+import { Authority, withoutOpenssl } from "../support/certificates.ts";
 import { Link } from "../support/link.ts";
+import { issueToken } from "../support/secured-site.ts";
 import { sql } from "../support/sql.ts";
 import { startTwoSite, type TwoSite } from "../support/two-site.ts";
 
@@ -16,12 +11,11 @@ export interface DescribedSites {
   /** The secondary site's service, through a link of its own. */
   address: string;
   main: string;
-  tls: { address: string; ca: string; cert: string; key: string };
+  /** The same site's service with TLS, certificates of clients, and tokens by what they allow. */
+  secured: { address: string; ca: string; cert: string; key: string; tokens: Record<string, string> } | undefined;
   /** Where faults are ordered by HTTP. */
   control: string;
 }
-
-const run = promisify(execFile);
 
 /** Types of which the Python tests write random values; each has a column of its name in the table client_values. */
 const types = [
@@ -52,7 +46,7 @@ export class PythonSites implements AsyncDisposable {
     const described = {
       address: `127.0.0.1:${port}`,
       main: sites.main.grpc,
-      tls: await startTls(stack, portOf(sites.secondary.grpc)),
+      secured: await startSecured(stack, sites),
       control: await startControl(stack, sites, link),
     };
     return new PythonSites(described, stack.move());
@@ -78,7 +72,9 @@ async function startControl(stack: AsyncDisposableStack, sites: TwoSite, link: L
   };
   const act = async (request: IncomingMessage): Promise<unknown> => {
     const { pathname, searchParams } = new URL(request.url ?? "", "http://control");
-    return await actions[pathname.slice(1)]?.(searchParams);
+    const action = actions[pathname.slice(1)];
+    if (!action) throw new Error(`no such action: ${pathname}`);
+    return await action(searchParams);
   };
   const server = createServer((request, response) => {
     act(request).then(
@@ -89,37 +85,28 @@ async function startControl(stack: AsyncDisposableStack, sites: TwoSite, link: L
   return `http://127.0.0.1:${await listen(stack, server)}`;
 }
 
-/** TLS in front of the service, which asks for the client's certificate, and the files for both ends. */
-async function startTls(stack: AsyncDisposableStack, port: number): Promise<DescribedSites["tls"]> {
-  const directory = await mkdtemp(join(tmpdir(), "opsdb-tls-"));
-  stack.defer(() => rm(directory, { recursive: true }));
-  const file = (name: string): string => join(directory, name);
-  const openssl = (...args: string[]) => run("openssl", args);
-  const fresh = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-  const authority = ["-CA", file("ca.pem"), "-CAkey", file("ca.key"), "-CAcreateserial"];
-  await writeFile(file("extensions"), "subjectAltName = DNS:ops.example");
-  await openssl("req", "-x509", ...fresh, "-subj", "/CN=ca", "-keyout", file("ca.key"), "-out", file("ca.pem"));
-  for (const name of ["server", "client"]) {
-    const request = ["-in", file("request"), "-extfile", file("extensions")];
-    await openssl("req", ...fresh, "-subj", `/CN=${name}`, "-keyout", file(`${name}.key`), "-out", file("request"));
-    await openssl("x509", "-req", ...request, ...authority, "-out", file(`${name}.pem`));
-  }
-  const [key, cert, ca] = ["server.key", "server.pem", "ca.pem"].map((name) => readFileSync(file(name)));
-  const options = { key, cert, ca, requestCert: true, rejectUnauthorized: true, ALPNProtocols: ["h2"] };
-  const server = createTlsServer(options, (near) => {
-    const far = connect(port, "127.0.0.1");
-    const end = (): void => {
-      near.destroy();
-      far.destroy();
-    };
-    for (const socket of [near, far]) socket.on("error", end).on("close", end);
-    near.pipe(far).pipe(near);
+/** One more process of the secondary site, which lets in who has a certificate and a token. Undefined without openssl. */
+async function startSecured(stack: AsyncDisposableStack, sites: TwoSite): Promise<DescribedSites["secured"]> {
+  if (withoutOpenssl) return undefined;
+  const tokens = {
+    all: await issueToken(sites.urls.main, { roles: ["read", "write"] }),
+    write: await issueToken(sites.urls.main, { roles: ["write"] }),
+    revoked: await issueToken(sites.urls.main, { roles: ["read", "write"], revoked: true }),
+  };
+  await sites.standby.caughtUp();
+  const authority = stack.use(new Authority());
+  const [own, client] = [authority.server(), authority.client("instrument")];
+  const server = sites.anotherServer("secondary", "secured", {
+    AUTH: "on",
+    TLS_CERT_FILE: own.certFile,
+    TLS_KEY_FILE: own.keyFile,
+    TLS_CLIENT_CA_FILE: authority.certFile,
   });
-  const address = `127.0.0.1:${await listen(stack, server)}`;
-  return { address, ca: file("ca.pem"), cert: file("client.pem"), key: file("client.key") };
+  await server.start();
+  return { address: server.grpc, ca: authority.certFile, cert: client.certFile, key: client.keyFile, tokens };
 }
 
-async function listen(stack: AsyncDisposableStack, server: Server | NetServer): Promise<number> {
+async function listen(stack: AsyncDisposableStack, server: Server): Promise<number> {
   server.listen(0, "127.0.0.1");
   await new Promise((resolve, reject) => server.once("listening", resolve).once("error", reject));
   stack.defer(() => new Promise((resolve) => void server.close(() => resolve())));

@@ -19,8 +19,8 @@ class Sites:
         self.address: str = described["address"]
         #: host:port of the main site's service.
         self.main: str = described["main"]
-        #: host:port of the same service with TLS, and the files that go with it.
-        self.tls: dict[str, str] = described["tls"]
+        #: host:port of a process of the same site with TLS and tokens, and what goes with it; None without openssl.
+        self.secured: dict[str, Any] | None = described.get("secured")
         self._control: str = described["control"]
 
     def control(self, action: str, **parameters: str) -> Any:

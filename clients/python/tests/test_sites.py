@@ -22,8 +22,10 @@ from opsdb import (
     Json,
     NotFound,
     OpsDb,
+    PermissionDenied,
     Related,
     Tls,
+    Unauthenticated,
     Unavailable,
     WriteRejected,
     asc,
@@ -245,6 +247,15 @@ def test_the_watches_go_on_after_a_cut(db, sites, station):
             break
 
 
+def test_a_main_site_has_written_what_it_acknowledges_and_nothing_to_watch(sites, station):
+    with OpsDb(sites.main) as db:
+        assert db.write(*samples(station, [0])).status.lsn
+        assert db.write(*samples(station, [1]), mode="direct", wait_for="applied").state in ("APPLIED", "REPLICATED")
+        assert len(db.query("weather_samples", where={"station": station}).all()) == 2
+        with pytest.raises(FailedPrecondition, match="NO_BUFFER"):
+            next(db.watch_writes())
+
+
 def test_the_catalog_says_what_can_be_written(db):
     assert "weather_samples" in [table.name for table in db.tables() if table.writable]
     assert list(db.describe("weather_samples").primary_key) == ["station", "sampled_at"]
@@ -263,15 +274,29 @@ def test_a_client_without_a_service_says_so_when_its_time_is_over(sites):
             next(db.watch_replication())
 
 
-def test_tls_with_a_certificate_for_each_side(sites):
-    files = sites.tls
-    name = "ops.example"
-    own = {"cert_file": files["cert"], "key_file": files["key"]}
-    with OpsDb(files["address"], tls=Tls(ca_file=files["ca"], server_name=name, **own)) as db:
-        assert db.tables()
-    for tls in (Tls(ca_file=files["ca"], server_name=name), Tls(ca_file=files["ca"], server_name="other", **own), True):
-        with OpsDb(files["address"], tls=tls, timeout=1) as db, pytest.raises((Unavailable, DeadlineExceeded)):
+def test_tls_with_a_certificate_for_each_side_and_a_token(sites, station):
+    secured = sites.secured
+    if secured is None:
+        pytest.skip("openssl is missing")
+    address, tokens = secured["address"], secured["tokens"]
+    own = {"cert_file": secured["cert"], "key_file": secured["key"]}
+    tls = Tls(ca_file=secured["ca"], **own)
+    with OpsDb(address, token=tokens["all"], tls=tls) as db:
+        written = db.write(*samples(station, [0]), wait_for="applied")
+        assert dict(db.query("weather_samples", where={"station": station}).one()) == written.row
+    # Who may not look at tables writes all the same; the types in the answer are then those of the messages.
+    with OpsDb(address, token=lambda: tokens["write"], tls=tls) as db:
+        assert db.write(*samples(station, [1])).row["sampled_at"] == at(1)
+        with pytest.raises(PermissionDenied, match="ACCESS_DENIED"):
+            db.query("weather_samples").all()
+    for token, reason in ((None, "ACCESS_TOKEN_MISSING"), (tokens["revoked"], "ACCESS_TOKEN_REVOKED")):
+        with OpsDb(address, token=token, tls=tls) as db, pytest.raises(Unauthenticated) as raised:
             db.tables()
+        assert raised.value.reason == reason
+    for wrong in (Tls(ca_file=secured["ca"]), Tls(ca_file=secured["ca"], server_name="other", **own), True, None):
+        with OpsDb(address, token=tokens["all"], tls=wrong, timeout=1) as db:
+            with pytest.raises((Unavailable, DeadlineExceeded)):
+                db.tables()
 
 
 def test_asyncio_has_the_same_methods(sites, station):
