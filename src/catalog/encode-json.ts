@@ -10,19 +10,19 @@ const MAX_ADDED = 16 * 1024 ** 2;
 /** json is kept as it was written; jsonb is printed as PostgreSQL prints it. */
 export function encodeJson(base: "json" | "jsonb", value: Value): string {
   if (value.kind !== "json" && value.kind !== "string") throw new Unfit(`a ${value.kind} is not a JSON text`);
+  checkDepth(value.value);
   try {
     JSON.parse(value.value);
   } catch {
     throw new Unfit(`${excerpt(value.value)} is not valid JSON`);
   }
-  checkDepth(value.value);
   return base === "json" ? value.value : print({ tokens: value.value.match(TOKEN) ?? [], next: 0, added: 0 });
 }
 
 /** The text is valid JSON by now, so this finds its tokens and nothing else. */
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:,]|[^\s{}[\]:,"]+/g;
 
-/** Before the tokens are made, which for four million brackets takes a second. */
+/** Before it is read, which for four million brackets takes a second. The text may not be JSON at all. */
 function checkDepth(text: string): void {
   let depth = 0;
   for (let at = 0; at < text.length; at++) {
@@ -36,7 +36,7 @@ function checkDepth(text: string): void {
 
 function endOfString(text: string, start: number): number {
   let at = start + 1;
-  while (text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
+  while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
   return at;
 }
 
