@@ -5,6 +5,7 @@ import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from
 import type { Logger } from "../lib/logger.ts";
 import type { Caller } from "../security/caller.ts";
 import { callerValue } from "./caller-value.ts";
+import { endRequestOnceAnswered } from "./end-request.ts";
 import type { Incoming, Outgoing } from "./front.ts";
 import { type Gate, tooLarge } from "./gate.ts";
 import { declared } from "./metrics.ts";
@@ -46,6 +47,7 @@ async function serve(
   request: Incoming,
   response: Outgoing,
 ): Promise<void> {
+  endRequestOnceAnswered(response);
   const method = declared(handler.method);
   let caller: Caller | undefined;
   try {
