@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { insert } from "../../demo/mutations.ts";
 import { double, text } from "../../demo/values.ts";
@@ -19,23 +20,21 @@ export interface HealthyReport {
 export class HealthyCaller implements AsyncDisposable {
   readonly report: HealthyReport = { writeIds: [], stations: [], slowestMs: 0, failures: [] };
   readonly #caller: SiteCaller;
-  readonly #name: string;
   readonly #running: Promise<void>;
   #stopped = false;
 
-  constructor(caller: SiteCaller, name: string) {
+  constructor(caller: SiteCaller) {
     this.#caller = caller;
-    this.#name = name;
     this.#running = this.#run();
   }
 
   async #run(): Promise<void> {
-    for (let i = 0; !this.#stopped; i++) {
+    while (!this.#stopped) {
       const begin = performance.now();
       try {
-        await this.once(`${this.#name} ${i}`);
+        await this.once();
       } catch (error) {
-        this.report.failures.push(`${this.#name} ${i}: ${String(error)}`);
+        this.report.failures.push(String(error));
       }
       this.report.slowestMs = Math.max(this.report.slowestMs, performance.now() - begin);
       await delay(PACE_MS);
@@ -43,7 +42,8 @@ export class HealthyCaller implements AsyncDisposable {
   }
 
   /** Writes one row and reads it back. */
-  async once(station: string): Promise<void> {
+  async once(): Promise<void> {
+    const station = randomUUID();
     const values = { station: text(station), sampled_at: text("2026-11-20 04:30:00+00"), pwv_mm: double(1) };
     const { status } = await this.#caller.write([insert("weather_samples", values)]);
     this.report.writeIds.push(status?.writeId ?? "");

@@ -36,8 +36,8 @@ afterAll(async () => {
 test("placeholder", { timeout: minutes * 60_000 + 120_000 }, async () => {
   const end = performance.now() + minutes * 60_000;
   healthy = {
-    main: new HealthyCaller(fuzz.callers.main, "main"),
-    secondary: new HealthyCaller(fuzz.callers.secondary, "secondary"),
+    main: new HealthyCaller(fuzz.callers.main),
+    secondary: new HealthyCaller(fuzz.callers.secondary),
   };
   for (const role of roles) senders[role] = new CallSender(fuzz.sites[role].grpc);
   for (const role of roles) console.log(role, await fuzz.holdings(role));
