@@ -48,21 +48,22 @@ class AnyMessage {
 
   #field(writer: BinaryWriter, field: DescField, depth: number): void {
     const chance = this.#chance;
-    if (this.#wrong > 0 && chance.once(this.#wrong)) return this.#wrongType(writer, field.number);
-    switch (field.fieldKind) {
+    if (this.#wrong > 0 && chance.once(this.#wrong)) {
+      this.#wrongType(writer, field.number);
+      return;
+    }
+    switch (field.fieldKind === "list" ? field.listKind : field.fieldKind) {
       case "message":
-        return this.#message(writer, field.number, field.message, depth);
+        this.#message(writer, field.number, field.message as DescMessage, depth);
+        return;
       case "enum":
         writer.tag(field.number, WireType.Varint).int32(this.#enumNumber());
         return;
       case "scalar":
-        return this.#scalar(writer, field.number, field.scalar, field.name);
-      case "list":
-        if (field.listKind === "message") return this.#message(writer, field.number, field.message, depth);
-        if (field.listKind === "scalar") return this.#scalar(writer, field.number, field.scalar, field.name);
-        writer.tag(field.number, WireType.Varint).int32(this.#enumNumber());
+        this.#scalar(writer, field.number, field.scalar as ScalarType, field.name);
         return;
       case "map": {
+        if (field.fieldKind !== "map") return;
         writer.tag(field.number, WireType.LengthDelimited).fork();
         if (!chance.once(10)) this.#scalar(writer, 1, field.mapKey, "column");
         if (field.mapKind === "message" && !chance.once(10)) this.#message(writer, 2, field.message, depth);
@@ -73,7 +74,10 @@ class AnyMessage {
 
   #message(writer: BinaryWriter, number: number, desc: DescMessage, depth: number): void {
     const chance = this.#chance;
-    if (depth === 1 && chance.once(200)) return this.#abyss(writer, number, chance.between(40, 5_000));
+    if (depth === 1 && chance.once(200)) {
+      this.#abyss(writer, number, chance.between(40, 5_000));
+      return;
+    }
     const goesOn = depth < USUAL_DEPTH || (depth < 90 && chance.once(3));
     writer.tag(number, WireType.LengthDelimited).bytes(goesOn ? this.bytes(desc, depth + 1) : new Uint8Array());
   }

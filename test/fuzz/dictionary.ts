@@ -80,7 +80,7 @@ export const hostileText: readonly string[] = [
   "e\u0301",
   "\u202e\ufeff",
   "%s%n",
-  "${jndi:ldap://x}",
+  "$(id)",
   "../../etc/passwd",
   "infinity",
   "-infinity",

@@ -78,7 +78,6 @@ function plannedPath(chance: Chance, method: DescMethod): string {
     path.toLowerCase(),
     `${path}%00`,
     `${path}?connect=v1&encoding=json&message=%7B%7D`,
-    "*",
     "//",
     "/opsdb.v1.WriteService/constructor",
     "/__proto__",

@@ -2,13 +2,23 @@ import { create, type DescMethod, type Message, type MessageInitShape } from "@b
 import { bytes, double, integer, list, nothing, numeric, text, uuid } from "../../demo/values.ts";
 import type { ColumnDescription, Table } from "../../gen/ts/opsdb/v1/catalog_service_pb.ts";
 import {
+  type AggregateFunction,
+  type ComparisonOperator,
   type ConditionSchema,
+  type Consistency,
+  type NullsOrder,
   type OrderTermSchema,
   QueryRequestSchema,
   type RelatedSchema,
 } from "../../gen/ts/opsdb/v1/query_pb.ts";
 import { type Value, ValueSchema } from "../../gen/ts/opsdb/v1/value_pb.ts";
-import { type MutationSchema, type PreconditionSchema, WriteRequestSchema } from "../../gen/ts/opsdb/v1/write_pb.ts";
+import {
+  type MutationSchema,
+  type PreconditionSchema,
+  type WriteMode,
+  WriteRequestSchema,
+  type WriteState,
+} from "../../gen/ts/opsdb/v1/write_pb.ts";
 import type { Chance } from "../property/chance.ts";
 import { type Dictionary, extremeIntegers, extremeNumbers, hostilePatterns, hostileText } from "./dictionary.ts";
 
@@ -42,8 +52,8 @@ class PlausibleRequest {
     return create(WriteRequestSchema, {
       mutations: chance.once(300) ? Array.from({ length: 10_001 }, () => mutations[0] ?? {}) : mutations,
       writeId: chance.once(5) ? chance.of(this.#dictionary.writeIds) : "",
-      mode: chance.once(6) ? chance.below(4) : 0,
-      waitFor: chance.once(10) ? chance.below(5) : 0,
+      mode: (chance.once(6) ? chance.below(4) : 0) as WriteMode,
+      waitFor: (chance.once(10) ? chance.below(5) : 0) as WriteState,
       ...(chance.once(10) && { waitTimeout: { seconds: chance.of([0n, 0n, -1n, 2n ** 62n]), nanos: 1_000_000 } }),
     });
   }
@@ -60,11 +70,11 @@ class PlausibleRequest {
       ...(chance.once(3) ? {} : { where: this.#condition(table, 1) }),
       orderBy: chance.once(2) ? [] : this.#order(table),
       ...(chance.once(2) && { limit: this.#limit() }),
-      consistency: chance.once(3) ? chance.below(5) : 0,
+      consistency: (chance.once(3) ? chance.below(5) : 0) as Consistency,
       batchSize: chance.of([0, 0, 1, 10_000, 10_001]),
       ...(grouped && {
         groupBy: chance.some(names),
-        aggregates: [{ function: chance.below(8), column: chance.of([...names, ""]), name: "" }],
+        aggregates: [{ function: chance.below(8) as AggregateFunction, column: chance.of([...names, ""]), name: "" }],
       }),
       related: chance.once(6) ? [this.#related()] : [],
       ...(chance.once(10) && { maxAge: { seconds: chance.of([0n, 1n, -1n, 2n ** 62n]), nanos: 0 } }),
@@ -163,7 +173,7 @@ class PlausibleRequest {
     return Array.from({ length: times }, () => ({
       column: chance.of(table.columns).name,
       descending: chance.once(2),
-      nulls: chance.once(20) ? 7 : chance.below(3),
+      nulls: (chance.once(20) ? 7 : chance.below(3)) as NullsOrder,
     }));
   }
 
@@ -215,7 +225,7 @@ class PlausibleRequest {
 
   #comparison(column: ColumnDescription): Condition {
     const chance = this.#chance;
-    const operator = chance.between(1, 23);
+    const operator = chance.between(1, 23) as ComparisonOperator;
     const isPattern = (operator >= 7 && operator <= 10) || operator === 18 || operator === 19;
     const value = isPattern ? text(chance.of(hostilePatterns)) : this.#value(column);
     const path = column.type.startsWith("json") && chance.once(3) ? ["a", "b"] : [];

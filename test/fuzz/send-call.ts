@@ -87,6 +87,8 @@ export class CallSender implements Disposable {
       answer.left();
       stream.close(http2.constants.NGHTTP2_CANCEL);
     };
+    // Whoever has the whole answer ends the call, as clients do, whatever was not sent yet.
+    stream.on("end", () => stream.close(http2.constants.NGHTTP2_NO_ERROR));
     return answer.until((ended) => stream.once("close", ended), leave);
   }
 
