@@ -5,7 +5,7 @@ import { type PlannedCall, planCall } from "./planned-call.ts";
 import { type CallSender, frames, type Outcome } from "./send-call.ts";
 
 /** Calls under way at once. */
-const AT_ONCE = 16;
+const AT_ONCE = 32;
 /** Cases that are told of each kind of finding. */
 const TOLD = 2;
 

@@ -32,7 +32,7 @@ export function planCall(method: DescMethod, seed: number, dictionary: Dictionar
   const message = plannedMessage(method, chance, dictionary, json);
   const streams = method.methodKind !== "unary";
   const enveloped = protocol !== "connect" || streams;
-  const headers = plannedHeaders(chance, protocol, json, streams);
+  const headers = plannedHeaders(chance, protocol, json, method);
   const leaves = streams ? !chance.once(3) : chance.once(12);
   return {
     protocol,
@@ -84,7 +84,8 @@ function plannedPath(chance: Chance, method: DescMethod): string {
   ]);
 }
 
-function plannedHeaders(chance: Chance, protocol: Protocol, json: boolean, streams: boolean): Record<string, string> {
+function plannedHeaders(chance: Chance, protocol: Protocol, json: boolean, method: DescMethod): Record<string, string> {
+  const streams = method.methodKind !== "unary";
   const types = {
     grpc: ["application/grpc", "application/grpc+proto"],
     "grpc-web": ["application/grpc-web", "application/grpc-web+proto"],
@@ -95,7 +96,9 @@ function plannedHeaders(chance: Chance, protocol: Protocol, json: boolean, strea
   if (protocol === "connect" && chance.once(2)) headers["connect-protocol-version"] = "1";
   const timeout = protocol === "connect" ? "connect-timeout-ms" : "grpc-timeout";
   const unit = protocol === "connect" ? "" : "m";
-  headers[timeout] = `${chance.of([5_000, 5_000, 5_000, 1_000, 100, 10, 2, 1])}${unit}`;
+  // A watch goes on until its deadline.
+  const longest = streams && method.name !== "Query" ? 100 : 5_000;
+  headers[timeout] = `${Math.min(longest, chance.of([5_000, 5_000, 5_000, 1_000, 100, 10, 2, 1]))}${unit}`;
   if (chance.once(25))
     headers[timeout] = chance.of([
       "0",
