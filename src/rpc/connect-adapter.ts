@@ -49,7 +49,7 @@ async function serve(
   request: Incoming,
   response: Outgoing,
 ): Promise<void> {
-  endRequestOnceAnswered(response);
+  endRequestOnceAnswered(request, response);
   const method = declared(handler.method);
   let caller: Caller | undefined;
   try {

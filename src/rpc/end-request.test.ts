@@ -1,3 +1,4 @@
+import { request } from "node:http";
 import { connect, constants } from "node:http2";
 import { expect, test } from "vitest";
 import { StubServer } from "../../test/support/stub-server.ts";
@@ -29,3 +30,23 @@ test.each(["gRPC", "gRPC-Web", "Connect"])(
     }
   },
 );
+
+test("so is one over HTTP/1.1, after its caller had time to read the answer", async () => {
+  await using stub = await StubServer.open();
+  const headers = { "content-type": "application/grpc-web", "content-length": 10_000_000 };
+  const call = request(`${stub.url}/opsdb.v1.WriteService/Write`, { method: "POST", headers });
+  const closed = new Promise((resolve) => call.once("close", resolve));
+  call.on("error", () => {}); // the reset
+  call.write(Buffer.from([0, 0, 1, 0, 1])); // a message of 65,537 bytes begins, of 65,536 that are taken
+  const answer = await new Promise<string>((resolve) => {
+    let seen = "";
+    call.on("response", (response) => {
+      response.on("data", (chunk: Buffer) => {
+        seen += chunk.toString("latin1");
+      });
+      response.on("end", () => resolve(seen));
+    });
+  });
+  expect(answer).toMatch(/grpc-status: 8/);
+  await closed;
+});

@@ -38,7 +38,7 @@ export const grpcCodes = [
 /** Sends calls to one address, over connections that are opened again where the server has ended them. */
 export class CallSender implements Disposable {
   readonly #address: string;
-  readonly #agent = new http.Agent({ keepAlive: true, maxSockets: 8 });
+  readonly #agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
   readonly #sessions: http2.ClientHttp2Session[] = [];
   #next = 0;
 
@@ -112,7 +112,10 @@ export class CallSender implements Disposable {
       answer.head({ ...response.headers, ":status": response.statusCode ?? 0 });
       response.on("data", (chunk: Buffer) => answer.data(chunk));
       response.on("error", (error) => answer.failed(error));
-      response.on("end", () => answer.trailers(response.trailers));
+      response.on("end", () => {
+        answer.trailers(response.trailers);
+        if (!request.writableFinished) request.destroy(); // as over HTTP/2
+      });
     });
     request.on("error", (error) => answer.failed(error));
     for (const piece of call.body) request.write(piece);
