@@ -8,16 +8,20 @@ export interface Decimal {
 /** PostgreSQL holds 131,072 digits before the point and 16,383 after it. */
 const MAX_INTEGER_DIGITS = 131_072;
 const MAX_SCALE = 16_383;
+/**
+ * Most zeros that an exponent may stand for; every double has fewer. Values are kept written out, so a message full of
+ * 1e100000 would become ten thousand times as large.
+ */
+const MAX_ZEROS = 400;
 
-/** Reads "-12.50" and "1.25e3". Undefined for anything else, and for what PostgreSQL cannot hold. */
+/** Reads "-12.50" and "1.25e3". Undefined for anything else, and for what cannot be held. */
 export function parseDecimal(text: string): Decimal | undefined {
   const match = /^([+-]?)(\d*)(?:\.(\d*))?(?:e([+-]?\d{1,9}))?$/i.exec(text);
   const [, sign = "", whole = "", fraction = "", exponentText = "0"] = match ?? [];
   if (whole === "" && fraction === "") return undefined;
-  const exponent = Number(exponentText);
-  if (Math.abs(exponent) > MAX_INTEGER_DIGITS + MAX_SCALE) return undefined;
-  const scale = fraction.length - exponent;
+  const scale = fraction.length - Number(exponentText);
   const digits = stripZeros(`${whole}${fraction}`);
+  if (Math.max(-scale, scale - whole.length - fraction.length) > MAX_ZEROS) return undefined;
   const decimal: Decimal =
     scale >= 0
       ? { negative: sign === "-", digits, scale }

@@ -4,35 +4,47 @@ import { excerpt, Unfit } from "./unfit.ts";
 
 /** Deeper documents could exhaust PostgreSQL's stack, which would refuse the write only on main. */
 const MAX_DEPTH = 1000;
+/** jsonb writes its numbers out: of 1e300, a document may have so many characters more than were sent. */
+const MAX_ADDED = 16 * 1024 ** 2;
 
 /** json is kept as it was written; jsonb is printed as PostgreSQL prints it. */
 export function encodeJson(base: "json" | "jsonb", value: Value): string {
   if (value.kind !== "json" && value.kind !== "string") throw new Unfit(`a ${value.kind} is not a JSON text`);
+  checkDepth(value.value);
   try {
     JSON.parse(value.value);
   } catch {
     throw new Unfit(`${excerpt(value.value)} is not valid JSON`);
   }
-  const tokens = value.value.match(TOKEN) ?? [];
-  checkDepth(tokens);
-  return base === "json" ? value.value : print({ tokens, next: 0 });
+  return base === "json" ? value.value : print({ tokens: value.value.match(TOKEN) ?? [], next: 0, added: 0 });
 }
 
 /** The text is valid JSON by now, so this finds its tokens and nothing else. */
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:,]|[^\s{}[\]:,"]+/g;
 
-function checkDepth(tokens: readonly string[]): void {
+/** Before it is read, which for four million brackets takes a second. The text may not be JSON at all. */
+function checkDepth(text: string): void {
   let depth = 0;
-  for (const token of tokens) {
-    if (token === "{" || token === "[") depth++;
-    else if (token === "}" || token === "]") depth--;
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at];
+    if (character === '"') at = endOfString(text, at);
+    else if (character === "{" || character === "[") depth++;
+    else if (character === "}" || character === "]") depth--;
     if (depth > MAX_DEPTH) throw new Unfit(`the JSON is nested deeper than ${MAX_DEPTH}`);
   }
+}
+
+function endOfString(text: string, start: number): number {
+  let at = start + 1;
+  while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
+  return at;
 }
 
 interface Cursor {
   readonly tokens: readonly string[];
   next: number;
+  /** Characters that the numbers have more than were sent. */
+  added: number;
 }
 
 function print(at: Cursor): string {
@@ -40,7 +52,7 @@ function print(at: Cursor): string {
   if (token === "{") return printObject(at);
   if (token === "[") return printArray(at);
   if (token.startsWith('"')) return quote(unquote(token));
-  if (/^[-\d]/.test(token)) return printNumber(token);
+  if (/^[-\d]/.test(token)) return printNumber(token, at);
   return token;
 }
 
@@ -70,10 +82,13 @@ function printObject(at: Cursor): string {
   return `{${sorted.map((member) => member.text).join(", ")}}`;
 }
 
-function printNumber(token: string): string {
+function printNumber(token: string, at: Cursor): string {
   const decimal = parseDecimal(token);
   if (!decimal) throw new Unfit(`the JSON number ${excerpt(token)} is out of range`);
-  return formatDecimal(decimal);
+  const text = formatDecimal(decimal);
+  at.added += text.length - token.length;
+  if (at.added > MAX_ADDED) throw new Unfit("the JSON's numbers are far too long when they are written out");
+  return text;
 }
 
 function unquote(token: string): string {

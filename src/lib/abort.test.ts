@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { aborted, Deadline, sleep } from "./abort.ts";
@@ -24,6 +25,14 @@ test("an aborted signal wins, and the rejection of what nobody waits for any mor
 
 test("a sleep ends with its signal", async () => {
   await expect(sleep(60_000, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
+});
+
+test("an answer that came in time and waits to be read goes before a deadline that passed while the process was busy", async () => {
+  using deadline = new Deadline(20);
+  const answer = aborted(deadline.signal, stat("."));
+  const busyUntil = performance.now() + 100;
+  while (performance.now() < busyUntil);
+  expect((await answer).isDirectory()).toBe(true);
 });
 
 test("a deadline of no time aborts, one that was disposed of does not", async () => {

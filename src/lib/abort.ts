@@ -34,10 +34,14 @@ export function sleep(ms: number, signal: AbortSignal): Promise<void> {
 export class Deadline implements Disposable {
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout;
+  #last: NodeJS.Immediate | undefined;
 
   constructor(ms: number) {
     const time = Math.ceil(Math.max(0, Math.min(ms, 2 ** 31 - 1)));
-    this.#timer = setTimeout(() => this.#controller.abort(new Error(`no answer within ${time} ms`)), time);
+    this.#timer = setTimeout(() => {
+      // Where this process itself was busy until now, the answer may have come in time and wait to be read: it goes first.
+      this.#last = setImmediate(() => this.#controller.abort(new Error(`no answer within ${time} ms`)));
+    }, time);
   }
 
   get signal(): AbortSignal {
@@ -46,5 +50,6 @@ export class Deadline implements Disposable {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
+    clearImmediate(this.#last);
   }
 }

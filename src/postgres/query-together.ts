@@ -57,8 +57,8 @@ class Together {
   }
 
   handleCommandComplete(_: unknown, wire: Wire): void {
-    const { name, text = "" } = this.#statements[this.#done.length] ?? {};
-    if (name !== undefined) wire.parsedStatements[name] = text;
+    const { name = "", text = "" } = this.#statements[this.#done.length] ?? {};
+    if (name !== "") wire.parsedStatements[name] = text;
     this.#done.push(this.#rows);
     this.#rows = [];
   }

@@ -9,13 +9,21 @@ export function unnest(alias: string, columns: number, firstParameter: number): 
 }
 
 const names = new Map<string, string>();
+/** What is prepared stays: here, with each connection, and in PostgreSQL. The shapes that callers can think of have no end. */
+const MAX_NAMES = 2_000;
+const MAX_TEXT = 10_000;
 
-/** A statement that is prepared once for each connection, under a name made from its text. */
+/**
+ * A statement that is prepared once for each connection, under a name made from its text. One that is very long, or comes
+ * after many others, has no name and is not prepared.
+ */
 export function named(text: string, values: unknown[]): Required<Statement> {
+  if (text.length > MAX_TEXT) return { name: "", text, values };
   let name = names.get(text);
   if (name === undefined) {
+    if (names.size >= MAX_NAMES) return { name: "", text, values };
     name = `opsdb_${createHash("sha256").update(text).digest("hex").slice(0, 24)}`;
-    if (names.size < 10_000) names.set(text, name);
+    names.set(text, name);
   }
   return { name, text, values };
 }

@@ -7,6 +7,7 @@ import { linkSignals } from "../lib/linked-signal.ts";
 import type { Lsn } from "../lsn.ts";
 import { type Position, START } from "../position.ts";
 import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
+import { givingWay } from "./give-way.ts";
 import { interruption } from "./interruption.ts";
 import { Overlay } from "./overlay.ts";
 import { type Batch, type PlannedQuery, planQuery } from "./plan-query.ts";
@@ -105,8 +106,11 @@ export class TableReader {
     else this.#plan(catalog, query);
   }
 
-  read(catalog: Catalog, query: TableQuery | SqlQuery, options: ReadOptions): AsyncGenerator<QueryPart> {
-    return "sql" in query ? this.#sql.read(catalog, query, options) : this.#read(catalog, query, options);
+  read(catalog: Catalog, query: TableQuery | SqlQuery, given: ReadOptions): AsyncGenerator<QueryPart> {
+    return givingWay(given, (signal) => {
+      const options = { ...given, signal };
+      return "sql" in query ? this.#sql.read(catalog, query, options) : this.#read(catalog, query, options);
+    });
   }
 
   async *#read(catalog: Catalog, query: TableQuery, options: ReadOptions): AsyncGenerator<QueryPart> {

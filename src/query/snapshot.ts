@@ -1,5 +1,6 @@
 import type pg from "pg";
 import Cursor from "pg-cursor";
+import { OpsDbError } from "../errors.ts";
 import { aborted } from "../lib/abort.ts";
 import { type Lsn, parseLsn } from "../lsn.ts";
 import { type Position, parsePosition, START } from "../position.ts";
@@ -66,6 +67,7 @@ export class Snapshot implements Disposable, SnapshotSource {
   }
 
   async query(statement: Statement): Promise<TextValue[][]> {
+    refuseTooManyValues(statement);
     if (this.#facts) return await aborted(this.#signal, rowsOf(this.#client, statement));
     const results = aborted(this.#signal, queryTogether(this.#client, [...this.#begin, statement]));
     this.#facts = this.#taken(results);
@@ -122,6 +124,7 @@ export class Snapshot implements Disposable, SnapshotSource {
   }
 
   async *#stream(statement: TableStatement, batchSize: number): AsyncGenerator<ResultRow[]> {
+    refuseTooManyValues(statement);
     await this.facts();
     using tap = new RowTap(this.#client);
     const cursor = this.#client.query(new Cursor(statement.text, statement.values));
@@ -178,6 +181,15 @@ export class Snapshot implements Disposable, SnapshotSource {
 }
 
 const commit: Statement = { name: "opsdb_commit", text: "commit" };
+
+/** PostgreSQL counts the parameters of a statement in 16 bits. */
+const MOST_VALUES = 65_535;
+
+function refuseTooManyValues({ values = [] }: Statement): void {
+  if (values.length <= MOST_VALUES) return;
+  const message = `the conditions have ${values.length} values; at most ${MOST_VALUES} are taken: use "in" for a list`;
+  throw new OpsDbError("INVALID_FIELD", message, { field: "where" });
+}
 
 const END_TIMEOUT_MS = 5_000;
 /** Rows that are asked for without a cursor, in one round trip. */

@@ -5,10 +5,12 @@ import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from
 import type { Logger } from "../lib/logger.ts";
 import type { Caller } from "../security/caller.ts";
 import { callerValue } from "./caller-value.ts";
+import { endRequestOnceAnswered } from "./end-request.ts";
 import type { Incoming, Outgoing } from "./front.ts";
 import { type Gate, tooLarge } from "./gate.ts";
 import { declared } from "./metrics.ts";
 import { refuseCall } from "./refuse-call.ts";
+import { isRequestedUrl } from "./requested-url.ts";
 
 export interface ConnectAdapterOptions {
   handlers: readonly UniversalHandler[];
@@ -32,6 +34,7 @@ export function connectAdapter(options: ConnectAdapterOptions): (request: Incomi
     const type = request.headers["content-type"] ?? "";
     const handler = candidates?.find((each) => each.supportedContentType(type)) ?? candidates?.[0];
     if (handler === undefined) return options.fallback(request, response);
+    if (!isRequestedUrl(request)) return refuseUrl(response);
     serve(options, handler, request, response).catch((error: unknown) => {
       if (isDisconnect(error)) return;
       options.logger.error({ path: handler.requestPath, error }, "an answer could not be written");
@@ -46,6 +49,7 @@ async function serve(
   request: Incoming,
   response: Outgoing,
 ): Promise<void> {
+  endRequestOnceAnswered(request, response);
   const method = declared(handler.method);
   let caller: Caller | undefined;
   try {
@@ -102,9 +106,16 @@ async function* upTo(chunks: AsyncIterable<Uint8Array>, messageBytes: number): A
   }
 }
 
+function refuseUrl(response: Outgoing): void {
+  response.statusCode = 400;
+  response.setHeader("content-type", "application/json");
+  response.end('{"code":"invalid_argument","message":"the request names no host, or none that can be read"}\n');
+}
+
 /** A caller that is gone is no error of this server. */
 function isDisconnect(error: unknown): boolean {
-  const { code } = ConnectError.from(error);
+  const { code, cause } = ConnectError.from(error);
+  if (cause instanceof Error && "code" in cause && cause.code === "ECANCELED") return true;
   return code === Code.Aborted || code === Code.Canceled || code === Code.Unavailable;
 }
 

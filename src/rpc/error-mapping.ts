@@ -1,7 +1,7 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { OpsDbError } from "../errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import { toStatus } from "./error-details.ts";
+import { shortened, toStatus } from "./error-details.ts";
 import { protocolError } from "./protocol-error.ts";
 
 /**
@@ -39,7 +39,9 @@ export function mapError(error: unknown, call: FailedCall): ConnectError {
   }
   if (error instanceof ConnectError && error.code !== Code.Canceled) {
     const known = protocolError(error);
-    return known === undefined ? error : toStatus(known);
+    if (known !== undefined) return toStatus(known);
+    if (error.details.length > 0) return error;
+    return new ConnectError(shortened(error.rawMessage), error.code, error.metadata, undefined, error.cause);
   }
   if (call.signal.aborted) {
     if (call.signal.reason instanceof OpsDbError) return toStatus(call.signal.reason);

@@ -19,6 +19,8 @@ const path = "/opsdb.v1.WriteService/Write";
 const values = { id: { kind: { case: "stringValue" as const, value: "a" } } };
 const insert = { table: "files", operation: { case: "insert" as const, value: { values } } };
 
+const exists = { case: "rowExists" as const, value: true };
+
 async function refused(call: Promise<unknown>): Promise<ConnectError> {
   return ConnectError.from(
     await call.then(
@@ -72,6 +74,10 @@ test.each<[string, MessageInitShape<typeof WriteRequestSchema>]>([
   ],
   ["mutations[0].delete.key", { mutations: [{ table: "f", operation: { case: "delete" as const, value: {} } }] }],
   ["mutations[0].preconditions[0]", { mutations: [{ ...insert, preconditions: [{}] }] }],
+  [
+    "mutations",
+    { mutations: [{ ...insert, preconditions: Array.from({ length: 10_001 }, () => ({ condition: exists })) }] },
+  ],
   ["mode", { mutations: [insert], mode: 9 as WriteMode }],
   ["wait_for", { mutations: [insert], waitFor: 4 }],
   ["wait_timeout", { mutations: [insert], waitTimeout: { seconds: -1n } }],
@@ -86,6 +92,9 @@ test.each<[string, MessageInitShape<typeof WriteRequestSchema>]>([
 test.each<[string, MessageInitShape<typeof QueryRequestSchema>]>([
   ["table", {}],
   ["columns[1]", { table: "f", columns: ["a", ""] }],
+  ["columns", { table: "f", columns: Array.from({ length: 1_665 }, () => "a") }],
+  ["related[0].columns", { table: "f", related: [{ table: "g", columns: Array.from({ length: 1_665 }, () => "a") }] }],
+  ["order_by", { table: "f", orderBy: Array.from({ length: 1_665 }, () => ({ column: "a" })) }],
   ["batch_size", { table: "f", batchSize: 10_001 }],
   ["consistency", { table: "f", consistency: 9 as Consistency }],
   ["order_by[0].column", { table: "f", orderBy: [{}] }],
@@ -181,6 +190,34 @@ test("a message over the limit is RESOURCE_EXHAUSTED in every protocol", async (
   expect([error.code, error.findDetails(ErrorInfoSchema)[0]?.reason]).toEqual([tooLarge.code, tooLarge.reason]);
   const json = await stub.json("opsdb.v1.WriteService/Write", JSON.stringify(large));
   expect(json.body).toMatchObject({ code: "resource_exhausted", details: [{ debug: { reason: tooLarge.reason } }] });
+});
+
+test("an error about something very long fits into headers", async () => {
+  await using stub = await StubServer.open();
+  const long = "\u00e9".repeat(30_000);
+  stub.site.onWrite = () =>
+    Promise.reject(new OpsDbError("TABLE_NOT_FOUND", `no ${long}`, { field: long, metadata: { table: long } }));
+  const call = stub.call(WriteService.method.write, { mutations: [insert] });
+  const error = (await call.catch((e: unknown) => e)) as ServiceError;
+  expect([error.code, errorInfo(error)?.reason]).toEqual([status.NOT_FOUND, "TABLE_NOT_FOUND"]);
+  expect(error.details).toMatch(/^no \u00e9+\.\.\.$/);
+  const headers = Object.values(error.metadata.getMap()).map((value) => value.length);
+  expect(
+    headers.reduce((sum, length) => sum + (length * 4) / 3, encodeURIComponent(error.details).length),
+  ).toBeLessThan(8_000);
+});
+
+test.each([
+  ["not compressed, and says that it is", "gzip"],
+  ["compressed in no way that was named", "identity"],
+])("a message that is %s is the caller's fault", async (_what, encoding) => {
+  await using stub = await StubServer.open();
+  const body = Buffer.from([1, 0, 0, 0, 2, 8, 1]);
+  const headers = { "content-type": "application/grpc-web+proto", "grpc-encoding": encoding };
+  const answer = await fetch(`${stub.url}${path}`, { method: "POST", headers, body });
+  const said = (await answer.text()) + (answer.headers.get("grpc-status") ?? "");
+  expect(said).toMatch(/grpc-status: 3\r|^3$/);
+  expect(stub.logged).toEqual([]);
 });
 
 test("an unknown method is UNIMPLEMENTED", async () => {

@@ -37,7 +37,8 @@ export class HealthReport {
   }
 
   status(service: string): Status | undefined {
-    const health = this.all()[service];
+    const all = this.all();
+    const health = Object.hasOwn(all, service) ? all[service] : undefined; // "constructor" is a name like any other
     return health && (health.serving ? Status.SERVING : Status.NOT_SERVING);
   }
 

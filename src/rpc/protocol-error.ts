@@ -9,7 +9,9 @@ export function protocolError(error: Pick<ConnectError, "code" | "rawMessage">):
   const { code, rawMessage } = error;
   if (code === Code.ResourceExhausted) return new OpsDbError("MESSAGE_TOO_LARGE", rawMessage);
   if (code === Code.InvalidArgument) return new OpsDbError("INVALID_FIELD", rawMessage);
-  if (code === Code.Internal && rawMessage.startsWith("parse binary: "))
-    return new OpsDbError("INVALID_FIELD", rawMessage);
+  if (code === Code.Internal && unreadable.test(rawMessage)) return new OpsDbError("INVALID_FIELD", rawMessage);
   return undefined;
 }
+
+/** Bytes that are no message, or not compressed as their frame or their header says. */
+const unreadable = /^(parse binary: |received compressed envelope|decompression failed)/;

@@ -26,6 +26,8 @@ import { fromDuration } from "./wire-time.ts";
 const defaultBatchSize = 1000;
 const maxBatchSize = 10_000;
 const maxRelated = 10;
+/** What PostgreSQL has room for in one row. */
+const maxColumns = 1_664;
 /** Conditions deeper than this are refused before they can exhaust a stack. */
 const maxDepth = 50;
 
@@ -35,6 +37,7 @@ export function decodeQuery(request: pb.QueryRequest): TableQuery {
   if (request.parameters.length > 0) throw invalid("parameters", "parameters are those of sql, which is not set");
   requireNames(request.columns, "columns");
   requireNames(request.groupBy, "group_by");
+  requireFew(request.aggregates, "aggregates");
   if (request.related.length > maxRelated) throw invalid("related", `at most ${maxRelated} related tables`);
   if (request.resumeAfter.length > 0 && request.orderBy.length === 0)
     throw invalid("resume_after", "only a result with order_by can be resumed");
@@ -71,6 +74,7 @@ export function decodeReuse(request: pb.QueryRequest): Reuse | undefined {
 }
 
 function decodeOrder(terms: readonly pb.OrderTerm[], path: string): OrderTerm[] {
+  requireFew(terms, path);
   return terms.map(({ column, descending, nulls }, i) => {
     if (column === "") throw invalid(`${path}[${i}].column`, "a term of the order names no column");
     switch (nulls) {
@@ -119,7 +123,12 @@ function decodeRelated(related: pb.Related, path: string): RelatedQuery {
   };
 }
 
+function requireFew(list: readonly unknown[], path: string): void {
+  if (list.length > maxColumns) throw invalid(path, `${path} has at most ${maxColumns} entries`);
+}
+
 function requireNames(names: readonly string[], path: string): void {
+  requireFew(names, path);
   const empty = names.indexOf("");
   if (empty >= 0) throw invalid(`${path}[${empty}]`, "a column has no name");
 }

@@ -156,7 +156,7 @@ test("health follows the site, by the name of each service", async () => {
     "opsdb.v1.WriteService",
     "opsdb.v1.WriteService/headroom",
   ]);
-  await expect(check("nobody")).rejects.toThrow("not_found");
+  for (const nobody of ["nobody", "constructor", "__proto__"]) await expect(check(nobody)).rejects.toThrow("not_found");
 });
 
 test.each([

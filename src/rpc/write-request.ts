@@ -13,6 +13,12 @@ export function decodeMutations(mutations: readonly pb.Mutation[], most: number)
     const message = `a write has ${mutations.length} mutations; at most ${most} are taken`;
     throw new OpsDbError("INVALID_FIELD", message, { field: "mutations" });
   }
+  // Main asks for each of them as it carries out each mutation.
+  const preconditions = mutations.reduce((sum, mutation) => sum + mutation.preconditions.length, 0);
+  if (preconditions > most) {
+    const message = `a write has ${preconditions} preconditions; at most ${most} are taken`;
+    throw new OpsDbError("INVALID_FIELD", message, { field: "mutations" });
+  }
   return mutations.map((mutation, i) => decodeMutation(mutation, `mutations[${i}]`));
 }
 

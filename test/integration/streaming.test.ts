@@ -140,6 +140,26 @@ test("a reader that takes nothing loses its snapshot at its deadline, also where
   await eventually(open, (results) => results === 0);
 });
 
+test("readers that take nothing give way to those who wait for a connection, and only then", async () => {
+  const session = rawSession();
+  const headers = { ":method": "POST", ":path": "/opsdb.v1.QueryService/Query", "content-type": "application/grpc" };
+  const rest = (): void => {
+    const stream = session.request({ ...headers, te: "trailers" });
+    stream.on("error", () => {});
+    stream.end(grpcMessage({ table: "long" })); // nobody listens to its data, and no deadline ends it
+  };
+  for (let n = 1; n < poolSize; n++) rest();
+  await eventually(idle, (sessions) => sessions === poolSize - 1);
+  await new Promise((resolve) => setTimeout(resolve, 4_000)); // longer than they may rest while others wait
+  expect(await idle()).toBe(poolSize - 1);
+  rest();
+  await eventually(idle, (sessions) => sessions === poolSize);
+  expect((await served.caller.query("held")).rows).toHaveLength(10);
+  session.destroy();
+  await eventually(open, (results) => results === 0);
+  await wholePool();
+});
+
 test("calls that end at any moment, in any way, leave the pool whole", async () => {
   const below = random(7);
   using other = new SiteCaller(served);

@@ -528,6 +528,11 @@ describe("bad input is refused with the field", () => {
       { reason: "INVALID_OPERATOR", field: "where" },
     ],
     ["a tsquery that PostgreSQL cannot read", ids(is("words", "@@", text("a &"))), { reason: "INVALID_VALUE" }],
+    [
+      "more conditions than a statement has parameters",
+      ids({ kind: "or", conditions: Array.from({ length: 65_536 }, () => is("small", "=", text("1"))) }),
+      { reason: "INVALID_FIELD", field: "where" },
+    ],
     ["a regular expression that PostgreSQL cannot read", ids(is("name", "~", text("["))), { reason: "INVALID_VALUE" }],
     [
       "an unknown column in the order",

@@ -52,13 +52,14 @@ export const typedValues: TypedValues[] = [
       longNumber,
       `-${longNumber}.${"1".repeat(16_383)}`,
       `0.${"0".repeat(16_382)}1`,
-      "1e131071",
+      "1e400",
+      "1e-400",
     ],
     sent: [
       [numeric("1.50"), "1.50"],
       [integer(7), "7"],
     ],
-    refused: [`${longNumber}0`, "1e131072", "1,5"],
+    refused: [`${longNumber}0`, "1e131072", "1,5"], // of 1e401 on, the service wants the digits
   },
   { sql: "numeric(6,2)", texts: ["9999.99", "-0.005", "1"], refused: ["9999.995", "Infinity"] },
   { sql: "numeric(3,-2)", texts: ["99900", "149"] },
