@@ -4,6 +4,7 @@ import type { Catalog, Table } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
 import { Deadline } from "../lib/abort.ts";
 import { linkSignals } from "../lib/linked-signal.ts";
+import { eachInSpan } from "../lib/trace.ts";
 import type { Lsn } from "../lsn.ts";
 import { type Position, START } from "../position.ts";
 import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
@@ -107,10 +108,22 @@ export class TableReader {
   }
 
   read(catalog: Catalog, query: TableQuery | SqlQuery, given: ReadOptions): AsyncGenerator<QueryPart> {
-    return givingWay(given, (signal) => {
+    const parts = givingWay(given, (signal) => {
       const options = { ...given, signal };
       return "sql" in query ? this.#sql.read(catalog, query, options) : this.#read(catalog, query, options);
     });
+    const table = "sql" in query ? undefined : query.table;
+    return eachInSpan(
+      {
+        name: table === undefined ? "SELECT" : `SELECT ${table}`,
+        attributes: {
+          "db.system.name": "postgresql",
+          "db.operation.name": "SELECT",
+          ...(table === undefined ? {} : { "db.collection.name": table }),
+        },
+      },
+      parts,
+    );
   }
 
   async *#read(catalog: Catalog, query: TableQuery, options: ReadOptions): AsyncGenerator<QueryPart> {
