@@ -27,7 +27,9 @@ def test_operators_make_comparisons():
         """or {
           conditions { and {
             conditions { comparison { column: "a" operator: COMPARISON_OPERATOR_LESS value { int64_value: 1 } } }
-            conditions { not { comparison { column: "b" operator: COMPARISON_OPERATOR_GREATER_OR_EQUAL value { int64_value: 2 } } } }
+            conditions { not {
+              comparison { column: "b" operator: COMPARISON_OPERATOR_GREATER_OR_EQUAL value { int64_value: 2 } }
+            } }
           } }
           conditions { in { column: "c" values { int64_value: 1 } values { null_value: NULL_VALUE } } }
         }""",
@@ -54,11 +56,15 @@ def test_a_comparison_with_none_asks_for_null():
 def test_what_lies_under_a_path_is_compared_as_json_and_a_str_as_text():
     same_message(
         col("tuning")["steps"][0] == 1.5,
-        """comparison { column: "tuning" operator: COMPARISON_OPERATOR_EQUAL value { json_value: "1.5" } path: "steps" path: "0" }""",
+        """comparison {
+          column: "tuning" operator: COMPARISON_OPERATOR_EQUAL value { json_value: "1.5" } path: "steps" path: "0"
+        }""",
     )
     same_message(
         col("tuning")["line"] == "CO 7-6",
-        """comparison { column: "tuning" operator: COMPARISON_OPERATOR_EQUAL value { string_value: "CO 7-6" } path: "line" }""",
+        """comparison {
+          column: "tuning" operator: COMPARISON_OPERATOR_EQUAL value { string_value: "CO 7-6" } path: "line"
+        }""",
     )
 
 
