@@ -88,7 +88,9 @@ export class CallSender implements Disposable {
       stream.close(http2.constants.NGHTTP2_CANCEL);
     };
     // Whoever has the whole answer ends the call, as clients do, whatever was not sent yet.
-    stream.on("end", () => stream.close(http2.constants.NGHTTP2_NO_ERROR));
+    stream.on("end", () => {
+      if (!stream.writableFinished) stream.close(http2.constants.NGHTTP2_CANCEL);
+    });
     return answer.until((ended) => stream.once("close", ended), leave);
   }
 
@@ -167,6 +169,7 @@ class Answer {
   async until(onEnd: (ended: () => void) => void, leave: () => void): Promise<Outcome> {
     const { leavesAfterMs, ends } = this.#call;
     let hangs = false;
+    let atLast: NodeJS.Timeout | undefined;
     const hung = (): void => {
       hangs = true;
       leave();
@@ -174,7 +177,11 @@ class Answer {
     // Nobody answers a request that does not end, so its caller goes away soon.
     const away = leavesAfterMs ?? (ends ? undefined : 50);
     const timer = away === undefined ? setTimeout(hung, HANGS_MS) : setTimeout(leave, away);
-    await new Promise<void>((resolve) => onEnd(resolve));
+    await new Promise<void>((resolve) => {
+      onEnd(resolve);
+      atLast = setTimeout(resolve, HANGS_MS + 2_000); // where not even leaving ends it
+    });
+    clearTimeout(atLast);
     clearTimeout(timer);
     const body = Buffer.concat(this.#chunks);
     if (hangs) return { code: "hangs", message: "", body };
