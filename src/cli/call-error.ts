@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { ErrorInfoSchema } from "../../gen/ts/google/rpc/error_details_pb.ts";
 import { exitCode } from "./exit-code.ts";
+import { reasonOf, transient } from "./transient.ts";
 
 /** What to do about a refusal, where its message does not say it already. */
 const advice: Record<string, string> = {
@@ -8,6 +8,18 @@ const advice: Record<string, string> = {
   NOT_REJECTED: "see how far it is with: opsdb writes get ID",
   ALREADY_RESOLVED: "see what was done with: opsdb writes rejected --all",
   WRITE_NOT_FOUND: "list rejected writes with: opsdb writes rejected",
+  TABLE_NOT_FOUND: "list the tables with: opsdb tables",
+  COLUMN_NOT_FOUND: "see its columns with: opsdb tables TABLE",
+  MISSING_KEY: "see its primary key with: opsdb tables TABLE",
+  ROW_EXISTS: "choose another key, or upsert",
+  ROW_NOT_FOUND: "insert it, or upsert",
+  BUFFER_FULL: "see what holds writes up with: opsdb drain show",
+  MESSAGE_TOO_LARGE: "make smaller writes, or ask for less",
+  POSITION_FORGOTTEN: "ask for one write with: opsdb writes get ID",
+};
+
+/** What the reason means where a rejected write is stored again. */
+const adviceOnRetry: Record<string, string> = {
   TABLE_NOT_FOUND: "mend the schema on the main database, then try again",
   COLUMN_NOT_FOUND: "mend the schema on the main database, then try again",
   ROW_EXISTS: "mend the row on the main database, or discard the write",
@@ -20,9 +32,13 @@ const advice: Record<string, string> = {
 };
 
 /** An error of a call in one sentence with what to do, and the exit code that goes with it. */
-export function describeCallError(thrown: unknown, server: string): { message: string; code: number } {
+export function describeCallError(
+  thrown: unknown,
+  server: string,
+  command?: string,
+): { message: string; code: number } {
   const error = ConnectError.from(thrown);
-  const reason = error.findDetails(ErrorInfoSchema).find(({ domain }) => domain === "opsdb.v1")?.reason;
+  const reason = reasonOf(error);
   if (reason === undefined && error.code === Code.Unavailable)
     return {
       message: `no server can be reached at ${server} (${error.rawMessage}); name another with --server or OPSDB_SERVER`,
@@ -33,8 +49,13 @@ export function describeCallError(thrown: unknown, server: string): { message: s
       message: `the server at ${server} does not know this call; it is older than this program`,
       code: exitCode.failure,
     };
+  if (reason === undefined && transient(error))
+    return { message: `the connection to ${server} broke off (${error.rawMessage})`, code: exitCode.failure };
   const passing = [Code.Unavailable, Code.DeadlineExceeded, Code.Internal].includes(error.code);
-  const what = advice[reason ?? ""] ?? (error.code === Code.Unavailable ? "try again in a moment" : undefined);
+  const what =
+    (command === "writes retry" ? adviceOnRetry[reason ?? ""] : undefined) ??
+    advice[reason ?? ""] ??
+    (error.code === Code.Unavailable ? "try again in a moment" : undefined);
   return {
     message: `${error.rawMessage} (${reason ?? Code[error.code]})${what === undefined ? "" : `; ${what}`}`,
     code: reason === undefined || passing ? exitCode.failure : exitCode.refused,

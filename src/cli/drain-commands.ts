@@ -8,19 +8,20 @@ import {
   ShowDrainResponseSchema,
 } from "../../gen/ts/opsdb/v1/admin_pb.ts";
 import { AlarmLevel, PartState, type PartStatus } from "../../gen/ts/opsdb/v1/replication_pb.ts";
-import type { CommandCall, OptionName, SiteCommand } from "./command.ts";
+import type { CommandCall, SiteCommand } from "./command.ts";
 import { enumName } from "./enum-name.ts";
 import { exitCode } from "./exit-code.ts";
 import { formatPairs, formatTable } from "./format-table.ts";
 import { formatDuration, formatTime } from "./format-time.ts";
+import type { OptionName } from "./options.ts";
 
-const acting: readonly OptionName[] = ["reason", "operator", "server", "json"];
+const acting: readonly OptionName[] = ["reason", "operator", "json"];
 
 export const drainCommands: readonly SiteCommand[] = [
   {
     name: "drain show",
     summary: "Show what holds writes up on their way to the main database.",
-    options: ["server", "json"],
+    options: ["json"],
     examples: ["opsdb drain show", "opsdb drain show --server chile:8080 --json"],
     async run({ admin, options }) {
       const answer = await admin.showDrain({});

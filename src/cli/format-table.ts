@@ -19,10 +19,13 @@ export function formatTable(header: readonly string[], rows: readonly TableRow[]
   ];
 }
 
-/** Names and values, one pair a line; pairs without a value are left out. */
-export function formatPairs(pairs: readonly (readonly [name: string, value: string | undefined])[]): string[] {
+/** Names and values, one pair a line; pairs without a value are left out. Names are at least that wide. */
+export function formatPairs(
+  pairs: readonly (readonly [name: string, value: string | undefined])[],
+  least = 0,
+): string[] {
   const told = pairs.filter(([, value]) => value !== undefined && value !== "");
-  const width = Math.max(0, ...told.map(([name]) => name.length));
+  const width = Math.max(least, ...told.map(([name]) => name.length));
   return told.map(([name, value]) => `${name.padEnd(width)}  ${oneLine(value)}`);
 }
 

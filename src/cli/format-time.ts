@@ -8,7 +8,12 @@ export function formatTime(time: Timestamp | undefined): string {
 
 /** The two largest units: "3 h 12 min". */
 export function formatDuration(duration: Duration | undefined): string {
-  const seconds = Number(duration?.seconds ?? 0n);
+  return formatMs(Number(duration?.seconds ?? 0n) * 1_000);
+}
+
+/** The same of milliseconds. */
+export function formatMs(ms: number): string {
+  const seconds = Math.floor(ms / 1_000);
   const [days, hours, minutes] = [Math.floor(seconds / 86_400), Math.floor(seconds / 3_600), Math.floor(seconds / 60)];
   if (days > 0) return `${days} d ${hours % 24} h`;
   if (hours > 0) return `${hours} h ${minutes % 60} min`;

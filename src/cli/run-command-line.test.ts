@@ -30,7 +30,7 @@ test("the version is the package's", async () => {
 
 test.each([[[]], [["bogus"]], [["serve", "now"]], [["--bogus"]]])("wrong usage: %j", async (args) => {
   expect(await runCommandLine(args, {})).toBe(2);
-  expect(err.join()).toContain("Try: opsdb --help");
+  expect(err.join()).toMatch(/Try: opsdb (serve )?--help/);
 });
 
 test.each(["serve", "migrate"])("%s without a configuration lists what is missing", async (command) => {

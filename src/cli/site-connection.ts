@@ -3,7 +3,8 @@ import type { SecureClientSessionOptions } from "node:http2";
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import type { Environment } from "../config.ts";
-import { type OptionValues, UsageError } from "./command.ts";
+import { UsageError } from "./command.ts";
+import type { OptionValues } from "./options.ts";
 
 /** A connection to a site's server, made with its first call. */
 export interface SiteConnection extends Disposable {
@@ -23,7 +24,7 @@ export function connectSite(options: OptionValues, env: Environment): SiteConnec
   if (!/^[^/@]+:\d{1,5}$/.test(server) || !URL.canParse(baseUrl))
     throw new UsageError(`--server is host:port, not ${JSON.stringify(server)}`);
   const token = readToken(options, env);
-  const session = new Http2SessionManager(baseUrl, undefined, tls);
+  const session = new Http2SessionManager(baseUrl, { pingIntervalMs: 10_000, pingTimeoutMs: 5_000 }, tls);
   return {
     server,
     transport: createGrpcTransport({

@@ -12,16 +12,17 @@ import type { Statement } from "../postgres/connection.ts";
 import { sqlstateOf } from "../postgres/sqlstate.ts";
 import { newBearerToken } from "../security/bearer-token.ts";
 import { isRole, roles } from "../security/caller.ts";
-import { type MainCommand, type OptionValues, UsageError } from "./command.ts";
+import { type LocalCommand, UsageError } from "./command.ts";
 import { exitCode } from "./exit-code.ts";
 import { formatTable } from "./format-table.ts";
 import { formatDate } from "./format-time.ts";
+import type { OptionValues } from "./options.ts";
 
 /** Commands for the access tokens. They work on the main database; every site hears of it by replication. */
-export const tokenCommands: readonly MainCommand[] = [
+export const tokenCommands: readonly LocalCommand[] = [
   {
     name: "tokens create",
-    operand: "NAME",
+    operands: { usage: "NAME", least: 1, most: 1 },
     summary: "Make an access token. It is printed this once; the database keeps its hash.",
     options: ["roles", "tables", "expires", "calls-per-second", "burst", "message-bytes", "json"],
     examples: [
@@ -58,7 +59,7 @@ export const tokenCommands: readonly MainCommand[] = [
   },
   {
     name: "tokens revoke",
-    operand: "ID",
+    operands: { usage: "ID", least: 1, most: 1 },
     summary: "End an access token, at every site as soon as it has heard of it.",
     options: [],
     examples: ["opsdb tokens revoke 4f0qk2m9x7ab"],

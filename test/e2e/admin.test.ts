@@ -1,9 +1,5 @@
-import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
 import { userInfo } from "node:os";
-import { join } from "node:path";
-import { text as textOf } from "node:stream/consumers";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
@@ -14,6 +10,7 @@ import { MutationOperation, type RejectedWrite, ResolutionKind } from "../../gen
 import { PartState } from "../../gen/ts/opsdb/v1/replication_pb.ts";
 import { WriteState, type WriteStatus } from "../../gen/ts/opsdb/v1/write_pb.ts";
 import { eventually } from "../support/eventually.ts";
+import { runOpsdb, type Said } from "../support/opsdb.ts";
 import { sql } from "../support/sql.ts";
 import { secondarySiteName, startTwoSite, type TwoSite } from "../support/two-site.ts";
 import { equals, refusal, SiteCaller } from "./site-caller.ts";
@@ -655,7 +652,7 @@ test("the program opsdb does what operators do, in tables and in JSON, each with
   const { status } = await site.write([reading(next++)]);
   await site.home(status?.writeId);
   const { status: later } = await site.write([reading(next++)]);
-  const watched = await opsdb("writes", "watch", "--after", status?.position ?? "", "--count", "1", ...at);
+  const watched = await opsdb("writes", "watch", "--after", status?.position ?? "", "--limit", "1", ...at);
   expect(watched).toMatchObject({ code: 0, out: `${later?.position}  REPLICATED  ${later?.writeId}\n` });
 
   // From the environment, at the main site.
@@ -676,12 +673,12 @@ test("the program opsdb says in one sentence what is wrong with its use, and hel
   const wrong: [string[], RegExp][] = [
     [["drain"], /opsdb drain is one of drain show, drain pause, drain resume\. Try: opsdb --help/],
     [["drain", "pause"], /opsdb drain pause: --reason is missing.* Try: opsdb drain pause --help/],
-    [["writes", "retry", "--reason", "x"], /needs a write id/],
-    [["writes", "get", "a", "b"], /takes one write id/],
+    [["writes", "retry", "--reason", "x"], /something is missing: opsdb writes retry ID\.\.\./],
+    [["writes", "get", "a", "b"], /takes ID, and not "b" as well/],
     [["drain", "show", "--reason", "x"], /has no option --reason/],
     [["drain", "show", "now"], /takes no arguments/],
     [["drain", "show", "--server", "nowhere"], /--server is host:port/],
-    [["writes", "watch", "--count", "0"], /--count is a number/],
+    [["writes", "watch", "--limit", "0"], /--limit is a whole number/],
   ];
   for (const [args, said] of wrong) {
     const { code, err, out } = await opsdb(...args);
@@ -705,25 +702,12 @@ test("the program opsdb says in one sentence what is wrong with its use, and hel
   }
 });
 
-interface Said {
-  code: number | null;
-  out: string;
-  err: string;
-}
-
 function opsdb(...args: string[]): Promise<Said> {
-  return opsdbWith({}, ...args);
+  return runOpsdb(args);
 }
 
-/** Runs the program in a process of its own. */
-async function opsdbWith(env: Record<string, string>, ...args: string[]): Promise<Said> {
-  const child = spawn(process.execPath, ["src/cli.ts", ...args], {
-    cwd: join(import.meta.dirname, "..", ".."),
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
-  });
-  const [out, err, [code]] = await Promise.all([textOf(child.stdout), textOf(child.stderr), once(child, "close")]);
-  return { code: code as number | null, out, err };
+function opsdbWith(env: Record<string, string>, ...args: string[]): Promise<Said> {
+  return runOpsdb(args, { env });
 }
 
 /** Appends the newest entry of the stream once more, as a Redis client does that has lost the answer. */

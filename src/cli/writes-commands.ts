@@ -17,27 +17,28 @@ import {
   WriteState,
   type WriteStatus,
 } from "../../gen/ts/opsdb/v1/write_pb.ts";
-import { type CommandCall, type SiteCommand, UsageError } from "./command.ts";
+import type { CommandCall, SiteCommand } from "./command.ts";
 import { enumName } from "./enum-name.ts";
 import { exitCode } from "./exit-code.ts";
 import { formatPairs, formatTable } from "./format-table.ts";
 import { formatTime } from "./format-time.ts";
+import { readCount } from "./read-option.ts";
 
 const example = "01a206cc-13cd-7587-8c25-98c36ba0f66a";
 
-export const writeCommands: readonly SiteCommand[] = [
+export const writesCommands: readonly SiteCommand[] = [
   {
     name: "writes rejected",
     summary: "List writes that the main database refused, with the reason and what they wanted to do.",
-    options: ["all", "site", "server", "json"],
+    options: ["all", "site", "json"],
     examples: ["opsdb writes rejected", "opsdb writes rejected --all --json", "opsdb writes rejected --site ccat"],
     run: listRejected,
   },
   {
     name: "writes retry",
-    ids: "several",
+    operands: { usage: "ID...", least: 1 },
     summary: "Store rejected writes again, each as a new write. Retried twice, it is one write.",
-    options: ["reason", "operator", "server", "json"],
+    options: ["reason", "operator", "json"],
     examples: [`opsdb writes retry ${example} --reason "the missing column was added"`],
     run: (call) =>
       each(call, async (writeId) => {
@@ -51,9 +52,9 @@ export const writeCommands: readonly SiteCommand[] = [
   },
   {
     name: "writes discard",
-    ids: "several",
+    operands: { usage: "ID...", least: 1 },
     summary: "Settle rejected writes without retrying them.",
-    options: ["reason", "operator", "server", "json"],
+    options: ["reason", "operator", "json"],
     examples: [`opsdb writes discard ${example} --reason "a test row"`],
     run: (call) =>
       each(call, async (writeId) => {
@@ -64,12 +65,12 @@ export const writeCommands: readonly SiteCommand[] = [
   },
   {
     name: "writes get",
-    ids: "one",
+    operands: { usage: "ID", least: 1, most: 1 },
     summary: "Show how far a write has come.",
-    options: ["server", "json"],
+    options: ["json"],
     examples: [`opsdb writes get ${example}`],
-    async run({ writes, ids, options }) {
-      const answer = await writes.getWrite({ writeId: ids[0] ?? "" });
+    async run({ writes, operands, options }) {
+      const answer = await writes.getWrite({ writeId: operands[0] ?? "" });
       if (options.json) console.log(toJsonString(GetWriteResponseSchema, answer));
       else for (const line of describeStatus(answer.status)) console.log(line);
       return exitCode.ok;
@@ -78,7 +79,7 @@ export const writeCommands: readonly SiteCommand[] = [
   {
     name: "writes watch",
     summary: "Print each write of a secondary site, in order, once it has arrived or was rejected.",
-    options: ["applied", "rejected", "after", "count", "server", "json"],
+    options: ["applied", "rejected", "after", "limit", "json"],
     examples: [
       "opsdb writes watch",
       "opsdb writes watch --rejected --json",
@@ -109,8 +110,7 @@ async function listRejected({ admin, options }: CommandCall): Promise<number> {
 }
 
 async function watch({ writes, options }: CommandCall): Promise<number> {
-  const count = options.count === undefined ? Number.POSITIVE_INFINITY : Number(options.count);
-  if (!(count >= 1)) throw new UsageError("--count is a number of writes, at least 1");
+  const count = readCount(options.limit, "--limit") ?? Number.POSITIVE_INFINITY;
   let told = 0;
   const events = writes.watchWrites(
     {
@@ -135,10 +135,10 @@ async function watch({ writes, options }: CommandCall): Promise<number> {
 }
 
 /** Does it for every id, also where one is refused, and answers the worst exit code. */
-async function each({ ids, fail, motive }: CommandCall, work: (id: string) => Promise<void>): Promise<number> {
+async function each({ operands, fail, motive }: CommandCall, work: (id: string) => Promise<void>): Promise<number> {
   motive(); // what is missing is said once, and before anything is done
   let worst: number = exitCode.ok;
-  for (const id of ids) {
+  for (const id of operands) {
     try {
       await work(id);
     } catch (error) {
@@ -184,16 +184,20 @@ function describeResolution(resolution: Resolution | undefined): string {
   return `${what} by ${operator} at ${formatTime(at)}: ${reason}`;
 }
 
-function describeStatus(status: WriteStatus | undefined): string[] {
-  return formatPairs([
-    ["write", status?.writeId],
-    ["state", stateOf(status)],
-    ["site", status?.site],
-    ["position", status?.position],
-    ["commit LSN", status?.lsn],
-    [status?.rejection ? "rejected" : "applied", status?.appliedAt && formatTime(status.appliedAt)],
-    ["because", status?.rejection && describeRejection(status.rejection)],
-  ]);
+/** Names and values, with names at least that wide. */
+export function describeStatus(status: WriteStatus | undefined, width = 0): string[] {
+  return formatPairs(
+    [
+      ["write", status?.writeId],
+      ["state", stateOf(status)],
+      ["site", status?.site],
+      ["position", status?.position],
+      ["commit LSN", status?.lsn],
+      [status?.rejection ? "rejected" : "applied", status?.appliedAt && formatTime(status.appliedAt)],
+      ["because", status?.rejection && describeRejection(status.rejection)],
+    ],
+    width,
+  );
 }
 
 function stateOf(status: WriteStatus | undefined): string {
