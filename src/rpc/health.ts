@@ -47,11 +47,12 @@ export class HealthReport {
     using linked = linkSignals(signal, this.#stopping);
     let told: Status | undefined;
     for (;;) {
+      const { aborted: last } = this.#stopping;
       const version = this.#site.health.version;
       const status = this.status(service) ?? Status.SERVICE_UNKNOWN;
       if (status !== told) yield { $typeName: "grpc.health.v1.HealthCheckResponse", status };
       told = status;
-      if (this.#stopping.aborted && this.status(service) === told) throw shuttingDown();
+      if (last) throw shuttingDown();
       try {
         await this.#site.health.changed(version, linked.signal);
       } catch (error) {
