@@ -9,6 +9,7 @@ import { formatPosition, type Position, START } from "../position.ts";
 import { Part } from "../replication/part.ts";
 import type { DataLoss } from "../replication/status.ts";
 import type { Write } from "../write.ts";
+import { AppendMeasures } from "./append-measures.ts";
 import { BufferedWrites, type RawEntry } from "./buffered-writes.ts";
 import { DataMarks } from "./data-marks.ts";
 import { verifyDurability } from "./durability.ts";
@@ -58,6 +59,7 @@ const CHECK_EVERY_MS = 1_000;
  */
 export class RedisWriteBuffer implements AsyncDisposable {
   readonly writes = new BufferedWrites();
+  readonly appended = new AppendMeasures();
   /** Moves with every entry that was read, so that waiting readers and the processor go on. */
   readonly tail = new Latest<Position>(0n);
   readonly part: Part;
@@ -161,6 +163,7 @@ export class RedisWriteBuffer implements AsyncDisposable {
     const refusal = this.refusal;
     if (refusal && !(reserve && this.accepting.value)) throw refusal;
     const payload = encodeWrite(write);
+    const startedAt = performance.now();
     // Of the whole append: ioredis's own timeout begins anew for a command that waited behind a pipeline under way.
     using deadline = new Deadline(this.#options.timeoutMs);
     this.#sending.set(write.writeId + payload, write);
@@ -169,12 +172,14 @@ export class RedisWriteBuffer implements AsyncDisposable {
       if (!this.complete.value) {
         this.#unread.append({ position, writeId: write.writeId, payload });
         failpoint("append-stored");
+        this.appended.appended(payload.length, startedAt);
         return { position, entry: undefined, first: undefined };
       }
       await this.#readBack(position, deadline.signal);
       const entry = this.writes.firstAfter(position - 1n);
       if (entry?.position !== position) throw new Error("the entry was not read back");
       failpoint("append-stored");
+      this.appended.appended(payload.length, startedAt);
       const first = this.writes.byId(write.writeId);
       return { position, entry, first: first && first.position < position ? first : undefined };
     } catch (error) {

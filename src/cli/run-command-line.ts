@@ -1,7 +1,6 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigError, type Environment, readConfig } from "../config.ts";
+import { packageVersion } from "../package-version.ts";
 import { rolesSql } from "../postgres/migrate.ts";
 import {
   connectionOptions,
@@ -112,7 +111,7 @@ async function run(invocation: Invocation, env: Environment): Promise<number> {
     case "main":
       return await invocation.command.runHere({ ...invocation, env });
     case "version":
-      console.log(version());
+      console.log(packageVersion());
       return exitCode.ok;
     case "help":
       console.log(helpAbout(invocation.about) ?? help());
@@ -184,19 +183,6 @@ Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 refused by the service, 78 wrong c
 Configuration of serve and migrate by the environment; in brackets what holds where a variable is not set.
 
 ${describeEnvironment()}`;
-}
-
-/** package.json is one level above src/, and two above dist/src/. */
-function version(): string {
-  for (const path of ["../../package.json", "../../../package.json"]) {
-    try {
-      const content: unknown = JSON.parse(readFileSync(join(import.meta.dirname, path), "utf8"));
-      if (typeof content === "object" && content !== null && "version" in content) return String(content.version);
-    } catch {
-      // The other place has it.
-    }
-  }
-  throw new Error("package.json was not found");
 }
 
 function messageOf(error: unknown): string {

@@ -1,3 +1,4 @@
+import { trace } from "@opentelemetry/api";
 import { type DestinationStream, type LevelWithSilent, pino } from "pino";
 
 /** Writes one JSON line for each event: fields first, then one sentence. */
@@ -16,13 +17,17 @@ export interface LoggerOptions {
   destination?: DestinationStream;
 }
 
-/** Errors go under `error`, with their cause. Fields named like secrets never reach the output. */
+/** Errors go under `error`, with their cause; what is written in a trace has its ids. Fields named like secrets never reach the output. */
 export function createLogger(options: LoggerOptions): Logger {
   const settings = {
     level: options.level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
+    mixin() {
+      const span = trace.getActiveSpan()?.spanContext();
+      return span ? { trace_id: span.traceId, span_id: span.spanId } : {};
+    },
     serializers: { error: pino.stdSerializers.errWithCause },
     redact: { paths: secretPaths, censor: "[secret]" },
   };

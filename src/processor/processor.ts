@@ -29,8 +29,10 @@ import {
   sendBatch,
 } from "./batch.ts";
 import { CatalogChoice, type Effects } from "./catalog-choice.ts";
+import { DrainMeasures } from "./drain-measures.ts";
 import { DrainPause, pausedStatus } from "./drain-pause.ts";
 import { Lease } from "./lease.ts";
+import { traceBatch } from "./trace-batch.ts";
 
 export interface ProcessorOptions {
   site: string;
@@ -95,6 +97,7 @@ export class Processor {
   readonly part: Part;
   /** An operator's: while it holds nothing new is sent. */
   readonly pause: DrainPause;
+  readonly measures = new DrainMeasures();
   readonly #options: ProcessorOptions;
   readonly #lease: Lease;
   #cursor: Position = START;
@@ -156,6 +159,7 @@ export class Processor {
       } catch (error) {
         if (signal.aborted) break;
         this.#batchWrites = Math.max(1, this.#batchWrites >> 1);
+        this.measures.heldUp();
         // Without a lease, whoever took the cursor has a turn of a lease's length.
         const fenced = this.#leaseRefused && sqlstateOf(error) === "OD001";
         const wait = fenced ? this.#options.leaseMs : backoff.next();
@@ -165,6 +169,7 @@ export class Processor {
       }
     }
     await this.#lease.release().catch(() => {});
+    this.measures.holdsLease = false;
     await pauseFollowed;
   }
 
@@ -198,6 +203,7 @@ export class Processor {
   async #takeLease(): Promise<boolean> {
     try {
       const held = await this.#lease.take();
+      this.measures.holdsLease = held;
       this.#leaseRefused = false;
       return held;
     } catch (error) {
@@ -214,7 +220,10 @@ export class Processor {
     const renewal = setInterval(() => {
       // While Redis is away nobody else can take the lease; the cursor guards what matters.
       this.#lease.take().then(
-        (held) => held || lost.abort(new Error("another process took over the drain")),
+        (held) => {
+          this.measures.holdsLease = held;
+          if (!held) lost.abort(new Error("another process took over the drain"));
+        },
         () => {},
       );
     }, this.#options.leaseMs / 3);
@@ -289,7 +298,7 @@ export class Processor {
       while (underWay.length < limit && !this.pause.now) {
         const batch = this.#nextBatch(sentTo);
         if (!batch) break;
-        underWay.push({ batch, done: sendBatch(applier, batch) });
+        underWay.push({ batch, done: this.measures.follow(batch, traceBatch(batch, sendBatch(applier, batch))) });
         sentTo = batchEnd(batch);
       }
       const [oldest, ...later] = underWay;

@@ -1,4 +1,5 @@
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import { Gauge, type Registry } from "prom-client";
 import {
   type HealthCheckRequest,
   type HealthCheckResponse,
@@ -77,6 +78,20 @@ const serving: Health = { serving: true };
 /** Turns before writes are refused, for whoever wants to be warned. */
 function headroom(write: Health): Health {
   return write.serving && write.degraded !== undefined ? { serving: false, reason: write.degraded } : write;
+}
+
+/** The same as health clients are told, but for "", which a scrape that is answered tells. */
+export function healthMetrics(report: HealthReport, registry: Registry): void {
+  new Gauge({
+    name: "opsdb_health_serving",
+    help: "1 while the service of this name serves",
+    labelNames: ["service"],
+    registers: [registry],
+    collect() {
+      for (const [service, { serving }] of Object.entries(report.all()))
+        if (service !== "") this.set({ service }, serving ? 1 : 0);
+    },
+  });
 }
 
 export function shuttingDown(): OpsDbError {

@@ -24,7 +24,8 @@ import { connectAdapter } from "./connect-adapter.ts";
 import { errorMapping } from "./error-mapping.ts";
 import { Front, type FrontTls } from "./front.ts";
 import { Gate } from "./gate.ts";
-import { HealthReport, healthService, shuttingDown } from "./health.ts";
+import { HealthReport, healthMetrics, healthService, shuttingDown } from "./health.ts";
+import { logHealth } from "./health-log.ts";
 import type { Keepalive } from "./keepalive.ts";
 import { RpcMetrics } from "./metrics.ts";
 import { plainRequests } from "./plain-requests.ts";
@@ -33,6 +34,7 @@ import { Reflector, registerReflection } from "./reflection.ts";
 import { replicationService } from "./replication-service.ts";
 import { createHandlers } from "./routes.ts";
 import { tableAccess } from "./table-access.ts";
+import { tracing } from "./tracing.ts";
 import { writeService } from "./write-service.ts";
 
 export interface ServerLimits {
@@ -81,13 +83,15 @@ export function createServer(options: ServerOptions): Server {
   const stopping = new AbortController();
   const ending = new AbortController();
   const health = new HealthReport(site, stopping.signal);
+  healthMetrics(health, registry);
   const reflector = new Reflector(describedFiles);
-  const metrics = new RpcMetrics(registry);
+  const services = describedFiles.flatMap((file) => file.services);
+  const metrics = new RpcMetrics(registry, services);
   const gate = authenticator && new Gate({ authenticator, logger, access: accessByService(access) });
   const handlers = createHandlers({
     messageBytes: limits.messageBytes,
     ending: ending.signal,
-    interceptors: [metrics.interceptor, errorMapping(logger), ...(gate ? [tableAccess] : [])],
+    interceptors: [metrics.interceptor, tracing, errorMapping(logger), ...(gate ? [tableAccess] : [])],
     services(add, router) {
       add(WriteService, writeService({ site, maxMutations: limits.mutations, stopping: stopping.signal }));
       add(QueryService, queryService(site));
@@ -105,8 +109,13 @@ export function createServer(options: ServerOptions): Server {
     keepalive,
     tls: certificates && { certificates, refused: connectionLog(logger) },
   });
+  let healthLog: Promise<void> | undefined;
   return {
-    listen: (address) => front.listen(address),
+    async listen(address) {
+      const listening = await front.listen(address);
+      healthLog = logHealth({ report: health, moves: site.health, logger, stopping: stopping.signal });
+      return listening;
+    },
     useCertificates: (changed) => front.useCertificates(changed),
     async close(graceMs) {
       // Calls still get their status; only what does not even end then is cut.
@@ -114,6 +123,7 @@ export function createServer(options: ServerOptions): Server {
       const closed = front.close(graceMs + LAST_WORD_MS);
       stopping.abort();
       await closed;
+      await healthLog;
       clearTimeout(end);
     },
   };

@@ -9,6 +9,7 @@ import { OpsDbError } from "../errors.ts";
 import { Deadline } from "../lib/abort.ts";
 import type { Latest } from "../lib/latest.ts";
 import type { Logger } from "../lib/logger.ts";
+import { inSpan, noteOrigin } from "../lib/trace.ts";
 import type { Position } from "../position.ts";
 import { useClient } from "../postgres/use-client.ts";
 import type { LsnTracker } from "../replication/lsn-tracker.ts";
@@ -92,7 +93,14 @@ export class BufferedWriter {
         { retryAfterMs: 1_000 },
       );
     }
-    const { position, entry, first } = await buffer.append(write);
+    noteOrigin(write);
+    const { position, entry, first } = await inSpan(
+      {
+        name: "XADD",
+        attributes: { "db.system.name": "redis", "db.operation.name": "XADD", "opsdb.write_id": write.writeId },
+      },
+      () => buffer.append(write),
+    );
     // Somebody else of this site was faster with the same id: the order of the stream decides which write it is.
     if (first && !entry?.conflicting) return await this.#acknowledge(first, options, true);
     // Of two contents the later one is refused, unless the earlier one has turned out not to have the id either.

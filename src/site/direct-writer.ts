@@ -4,6 +4,7 @@ import { checkOnReplica } from "../catalog/check-on-replica.ts";
 import type { Unchecked } from "../catalog/unchecked.ts";
 import { OpsDbError } from "../errors.ts";
 import { Deadline } from "../lib/abort.ts";
+import { inSpan } from "../lib/trace.ts";
 import { type Lsn, parseLsn } from "../lsn.ts";
 import type { Statement } from "../postgres/connection.ts";
 import { insertApplied, type LedgerRow, parseLedgerRow, readLedger } from "../postgres/ledger.ts";
@@ -64,6 +65,11 @@ export class DirectWriter {
 
   /** Throws what the database refuses, with the field of the mutation at fault; then nothing was stored. */
   async write(catalog: Catalog, write: Write): Promise<DirectResult> {
+    const attributes = { "db.system.name": "postgresql", "opsdb.write_id": write.writeId };
+    return await inSpan({ name: "apply", attributes }, () => this.#write(catalog, write));
+  }
+
+  async #write(catalog: Catalog, write: Write): Promise<DirectResult> {
     let client: pg.PoolClient;
     try {
       client = await this.#options.pool.connect(); // within its connection timeout

@@ -48,6 +48,10 @@ export class MainOperator implements Operator {
     return drainReport(this.#options.status(), { unresolved });
   }
 
+  async countRejected(): Promise<number> {
+    return await this.#options.rejected.countStored(undefined);
+  }
+
   async listRejected(query: RejectedQuery): Promise<RejectedPage> {
     return await this.#options.rejected.page(query);
   }

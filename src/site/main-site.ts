@@ -24,6 +24,7 @@ import { MainOperator } from "./main-operator.ts";
 import { noBuffer } from "./operator-errors.ts";
 import { RejectedWrites } from "./rejected-writes.ts";
 import type { Health, QueryOptions, Site, WriteAck, WriteOptions } from "./site.ts";
+import type { SiteMeasures } from "./site-measures.ts";
 import { writeDirectly } from "./write-directly.ts";
 
 /**
@@ -42,6 +43,7 @@ export class MainSite implements Site {
   readonly #tracker: LsnTracker;
   readonly #mainWatch: MainWatch;
   readonly operator: MainOperator;
+  readonly measures: SiteMeasures;
   readonly #writer: DirectWriter;
   readonly #reader: TableReader;
   readonly #results: ResultCache;
@@ -52,6 +54,12 @@ export class MainSite implements Site {
     const session = { applicationName: `opsdb-${this.name}`, settings: { synchronous_commit: "on" } };
     this.#main = createPool({ ...config.main, timeoutMs: config.mainTimeoutMs }, session, config.main.pool);
     this.#local = createPool({ ...config.local, timeoutMs: config.localTimeoutMs }, session, config.local.pool);
+    this.measures = {
+      pools: [
+        { name: "main", pool: this.#main },
+        { name: "local", pool: this.#local },
+      ],
+    };
     this.#catalog = new CatalogKeeper({
       pool: this.#main,
       refreshMs: config.catalogRefreshMs,

@@ -85,6 +85,8 @@ export interface Operator {
   /** Answers the pause that it has ended; undefined where there was none. */
   resumeDrain(motive: Motive): Promise<Pause | undefined>;
   showDrain(): Promise<DrainReport>;
+  /** How many rejected writes wait for a decision, as the database has them. */
+  countRejected(): Promise<number>;
   /** Rejected writes by position, those included that the local database does not show yet. */
   listRejected(query: RejectedQuery): Promise<RejectedPage>;
   /**

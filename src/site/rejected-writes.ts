@@ -67,10 +67,16 @@ export class RejectedWrites {
     }
   }
 
+  /** How many wait for an operator, as far as the database knows. */
+  async countStored(site: string | undefined): Promise<number> {
+    const [[text] = []] = await this.#rows(countUnsettled(site));
+    return Number(text);
+  }
+
   /** How many wait for an operator. */
   async count(site: string | undefined): Promise<number> {
-    const [[text] = []] = await this.#rows(countUnsettled(site));
-    if (Number(text) > COUNTED) return Number(text);
+    const stored = await this.countStored(site);
+    if (stored > COUNTED) return stored;
     let count = 0;
     for (let after: PageKey | undefined; ; ) {
       const { writes, next } = await this.page({ site, includeResolved: false, limit: 500, after });

@@ -95,6 +95,11 @@ export class SecondaryOperator implements Operator {
     return drainReport(status(), { pause: pause.now, oldest: this.#oldestPending(), unresolved });
   }
 
+  async countRejected(): Promise<number> {
+    const { rejected, site } = this.#options;
+    return await rejected.countStored(site);
+  }
+
   async listRejected(query: RejectedQuery): Promise<RejectedPage> {
     const { site, rejected, readBuffer } = this.#options;
     if (query.site !== undefined && query.site !== site)

@@ -30,6 +30,7 @@ import { secondaryHealth, secondaryStatus } from "./secondary-status.ts";
 import { secondaryToken } from "./secondary-token.ts";
 import { SequenceLeases } from "./sequence-leases.ts";
 import type { Health, QueryOptions, Site, WatchWritesOptions, WriteAck, WriteOptions } from "./site.ts";
+import type { SiteMeasures } from "./site-measures.ts";
 import { keptMs, trimBuffer } from "./trim-buffer.ts";
 import { writeDirectly } from "./write-directly.ts";
 import { WriteLookup } from "./write-lookup.ts";
@@ -67,6 +68,7 @@ export class SecondarySite implements Site {
   readonly #results: ResultCache;
   readonly #sql: Config["sql"];
   readonly operator: SecondaryOperator;
+  readonly measures: SiteMeasures;
   /** Moves with every change of a write's state. */
   readonly #changes = new Latest(0);
   #statusDue: NodeJS.Timeout | undefined;
@@ -192,6 +194,15 @@ export class SecondarySite implements Site {
       readBuffer: () => this.#lookup.readBuffer(),
       logger,
     });
+    this.measures = {
+      pools: [
+        { name: "main", pool: this.#main },
+        { name: "local", pool: this.#local },
+        { name: "probe", pool: this.#probe },
+      ],
+      buffer: { appended: this.#buffer.appended, refusing: () => this.#buffer.refusal?.reason },
+      drain: this.#processor.measures,
+    };
     this.status = new Latest(this.readStatus());
     this.health = new Latest(this.#readHealth());
   }

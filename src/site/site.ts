@@ -9,6 +9,7 @@ import type { ReplicationStatus } from "../replication/status.ts";
 import type { TextValue } from "../value.ts";
 import type { RequestedWrite, WriteState, WriteStatus } from "../write.ts";
 import type { Operator } from "./operator.ts";
+import type { SiteMeasures } from "./site-measures.ts";
 
 export interface WriteOptions {
   mode: "critical" | "direct";
@@ -105,6 +106,9 @@ export interface Site extends AsyncDisposable {
 
   /** Health by service: writing, reading, watching. */
   readonly health: Latest<Record<"write" | "query" | "replication", Health>>;
+
+  /** What this process counts of its own work. */
+  readonly measures: SiteMeasures;
 
   /** What became of reads that would do with an earlier result. */
   readonly resultCache: ResultCacheState;

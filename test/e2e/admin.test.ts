@@ -86,13 +86,13 @@ test("a pause through any server stops the drain of the site, writes go on, and 
   ids.push(await made(other));
   await merged(ids);
   expect(await effects(ids)).toEqual([]);
-  expect(await metrics()).toMatch(/^opsdb_processor_paused 1$/m);
+  expect(await metrics()).toMatch(/^opsdb_part_state\{part="processor",state="PAUSED"\} 1$/m);
 
   expect((await other.admin.resumeDrain(ben)).ended).toMatchObject(anna);
   await made(site, { wait: true });
   expect(await effects(ids)).toEqual(ids);
   await site.statusUntil((status) => status.processor?.state?.state !== PartState.PAUSED);
-  expect(await metrics()).toMatch(/^opsdb_processor_paused 0$/m);
+  expect(await metrics()).toMatch(/^opsdb_part_state\{part="processor",state="PAUSED"\} 0$/m);
 });
 
 test("a pause that holds already stands, and ending none does nothing; neither is put on record", async () => {

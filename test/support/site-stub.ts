@@ -44,6 +44,7 @@ export class SiteStub implements Site {
   tables: Table[] = [filesTable];
   onWatchWrites: (options: WatchWritesOptions) => AsyncIterable<WriteStatus> = emptyWatch;
   readonly operator = new OperatorStub();
+  readonly measures = { pools: [] };
   readonly resultCache = { up: undefined, hits: 0, misses: 0, storedBytes: 0 };
 
   catalog(): Catalog {
@@ -144,6 +145,10 @@ class OperatorStub implements Operator {
 
   async showDrain(): Promise<DrainReport> {
     return { site: "stub", at: new Date(1_000), holdups: [] };
+  }
+
+  async countRejected(): Promise<number> {
+    return this.rejected.writes.length;
   }
 
   async listRejected(query: RejectedQuery): Promise<RejectedPage> {

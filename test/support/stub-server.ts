@@ -27,8 +27,10 @@ export class StubServer implements AsyncDisposable {
   readonly #clients: Client[] = [];
   port = 0;
 
-  static async open(keepalive?: Keepalive): Promise<StubServer> {
+  /** `prepare` puts the site into the state that it is to have when the server starts. */
+  static async open(keepalive?: Keepalive, prepare?: (site: SiteStub) => void): Promise<StubServer> {
     const stub = new StubServer(keepalive);
+    prepare?.(stub.site);
     stub.port = (await stub.server.listen({ host: "127.0.0.1", port: 0 })).port;
     return stub;
   }
