@@ -4,7 +4,7 @@ import type { Catalog, Table } from "../catalog/catalog.ts";
 import { OpsDbError } from "../errors.ts";
 import { Deadline } from "../lib/abort.ts";
 import { linkSignals } from "../lib/linked-signal.ts";
-import { eachInSpan } from "../lib/trace.ts";
+import { eachInSpan, type SpanWords } from "../lib/trace.ts";
 import type { Lsn } from "../lsn.ts";
 import { type Position, START } from "../position.ts";
 import { sqlstateOf, translate } from "../postgres/sqlstate.ts";
@@ -112,18 +112,7 @@ export class TableReader {
       const options = { ...given, signal };
       return "sql" in query ? this.#sql.read(catalog, query, options) : this.#read(catalog, query, options);
     });
-    const table = "sql" in query ? undefined : query.table;
-    return eachInSpan(
-      {
-        name: table === undefined ? "SELECT" : `SELECT ${table}`,
-        attributes: {
-          "db.system.name": "postgresql",
-          "db.operation.name": "SELECT",
-          ...(table === undefined ? {} : { "db.collection.name": table }),
-        },
-      },
-      parts,
-    );
+    return eachInSpan(spanOf(query), parts);
   }
 
   async *#read(catalog: Catalog, query: TableQuery, options: ReadOptions): AsyncGenerator<QueryPart> {
@@ -290,6 +279,13 @@ export class TableReader {
 /** Their ids, and those of the tables that inherit from them. */
 function idsOf(tables: readonly Table[]): string[] {
   return tables.flatMap(({ id, heirs }) => [id, ...heirs]);
+}
+
+/** Words for a read. A statement of the client's own is in no span: it may have values in it. */
+function spanOf(query: TableQuery | SqlQuery): SpanWords {
+  const attributes = { "db.system.name": "postgresql", "db.operation.name": "SELECT" };
+  if ("sql" in query) return { name: "SELECT", attributes };
+  return { name: `SELECT ${query.table}`, attributes: { ...attributes, "db.collection.name": query.table } };
 }
 
 /** What only PostgreSQL could tell of a condition: its values are all that a client gives it unread. */
