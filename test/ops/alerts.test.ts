@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -233,10 +233,12 @@ test("in each case exactly the alerts that are for it fire", { timeout: 120_000 
   }
 });
 
-test("every alert has such a case, and a section in the operator's guide to be named after it", () => {
+test("every alert has such a case, and a section in the operator's guide", () => {
   const alerts = readAlerts();
   expect(new Set(scenarios.flatMap(({ fires }) => fires))).toEqual(new Set(alerts.map(({ name }) => name)));
+  const guide = readFileSync(join(opsDirectory, "..", "docs", "operating.md"), "utf8");
   for (const { name, runbook, text } of alerts) {
+    expect(guide).toContain(`<a id="${runbook.split("#")[1]}"></a>`);
     expect(runbook).toBe(`docs/operating.md#${name.replace(/(?<!^)[A-Z]/g, "-$&").toLowerCase()}`);
     expect(text).toMatch(/^ {10}summary: ".+"$/m);
     expect(text).toMatch(/^ {10}description: ".+"$/m);
