@@ -18,14 +18,16 @@ export interface LocalState {
   cursor: Position;
 }
 
-// On a replica the timeline comes from the receiver while it streams, and from the last restart point otherwise; a
-// primary's is in the name of the WAL file it writes.
+// On a replica the timeline comes from the receiver while it streams, and otherwise from the last restart point and from
+// how far replay must have come, which alone knows of a switch since then; a primary's is in the name of the WAL file it
+// writes.
 const LOCAL_STATE = `
 select (select system_identifier from pg_control_system()),
   r.recovery,
   case when r.recovery then coalesce(pg_last_wal_replay_lsn(), '0/0') else pg_current_wal_lsn() end,
   case when r.recovery
-    then greatest((select timeline_id from pg_control_checkpoint()), coalesce((select received_tli from pg_stat_wal_receiver), 0))
+    then greatest((select timeline_id from pg_control_checkpoint()), (select min_recovery_end_timeline from pg_control_recovery()),
+      coalesce((select received_tli from pg_stat_wal_receiver), 0))
     else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end,
   case when r.recovery then extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000 end,
   case when r.recovery then coalesce((select coalesce(status, 'unknown') from pg_stat_wal_receiver), 'stopped') end,
