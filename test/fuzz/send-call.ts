@@ -60,7 +60,7 @@ export class CallSender implements Disposable {
     const at = this.#next++ % 4;
     const known = this.#sessions[at];
     if (known && !known.closed && !known.destroyed) return known;
-    const session = http2.connect(`http://${this.#address}`);
+    const session = http2.connect(`http://${this.#address}`, { maxSessionMemory: 1_000 }); // of the largest bodies
     session.on("error", () => {}); // its streams report it
     this.#sessions[at] = session;
     return session;
