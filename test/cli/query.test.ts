@@ -120,6 +120,14 @@ test(`${rowCount} rows reach a slow reader whole, and the program stays small me
   const env = { ...at().env, NODE_OPTIONS: "--max-old-space-size=64" };
   await using run = new RunningOpsdb(["query", "large", "--order", "id", "--format", "csv"], { env, read: false });
   const { stdout } = run.child;
+  // While nobody reads, it comes to rest, and does not take the whole result into its memory first.
+  const seen: number[] = [];
+  await eventually(
+    () => seen[seen.push(memoryMb(run.pid, "VmRSS")) - 1] ?? 0,
+    (now) => seen.length > 20 && now > 80 && Math.abs(now - (seen.at(-20) ?? 0)) < 1,
+    { timeoutMs: 60_000, everyMs: 100, what: "that its memory comes to rest" },
+  );
+  expect(seen.at(-1)).toBeLessThan(200);
   let [lines, bytes, last, pending] = [0, 0, 0, ""];
   let pauses = 0;
   for await (const chunk of stdout.setEncoding("utf8")) {
