@@ -155,9 +155,12 @@ test("with Redis away, the reason for which writes are refused shows, and ends w
   await sites.redis.stop();
   try {
     await eventually(refusing, (value) => value === 1);
-    const now = await exposed();
+    // Health is told once for all changes of a moment.
+    const now = await eventually(
+      exposed,
+      (all) => onlyValue(all, "opsdb_health_serving", { service: "opsdb.v1.WriteService" }) === 0,
+    );
     expect(onlyValue(now, "opsdb_buffer_up")).toBe(0);
-    expect(onlyValue(now, "opsdb_health_serving", { service: "opsdb.v1.WriteService" })).toBe(0);
     expect(onlyValue(now, "opsdb_health_serving", { service: "opsdb.v1.ReplicationService" })).toBe(1);
   } finally {
     await sites.redis.start();
