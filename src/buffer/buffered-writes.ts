@@ -98,6 +98,11 @@ export class BufferedWrites {
     return this.#truncations;
   }
 
+  /** Every write up to here has been seen on the local database. */
+  get provenTo(): Position {
+    return later(this.#entries[this.#proven - 1]?.position ?? START, this.#forgottenTo);
+  }
+
   get forgottenTo(): Position {
     return this.#forgottenTo;
   }

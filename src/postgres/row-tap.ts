@@ -57,6 +57,8 @@ export class RowTap implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    // A message that nobody asked for may have arrived in part.
+    if (this.#held > 0) this.#give(Buffer.concat(this.#pieces, this.#held));
     for (const driver of this.#drivers) this.#stream.on("data", driver);
     this.#stream.off("data", this.#tap);
   }

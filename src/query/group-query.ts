@@ -57,7 +57,10 @@ class GroupQuery implements PlannedQuery {
     const names = this.#order.map(({ at }) => String(at + 1));
     const top = this.#query.limit === undefined ? "" : ` limit ${clampLimit(this.#query.limit)}`;
     const memoryKb = memoryFor(over);
+    const isOneRow = this.#groups.length === 0 && this.#query.limit === undefined;
     const statement = {
+      alone: over === undefined,
+      ...(isOneRow && { atMost: 1 }),
       text: `select ${select} from ${source.sql} t where ${where}${groups}${orderBySql(this.#order, names)}${top}`,
       values,
       ...(memoryKb === undefined ? {} : { memoryKb }),

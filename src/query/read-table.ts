@@ -70,8 +70,8 @@ interface Begun extends AsyncDisposable {
 /** What was known of the pending writes before a snapshot was taken. */
 export interface PendingBefore {
   truncations: number | undefined;
-  /** Writes up to here have left memory. */
-  forgottenTo: Position;
+  /** Writes up to here were seen on the database, or have left memory. */
+  shownTo: Position;
   /** The newest in memory. */
   last: Position;
   /** Ids of the tables that pending writes change. */
@@ -164,13 +164,18 @@ export class TableReader {
     const before = this.before(tables);
     if (!buffer?.isLoaded() || before.touched.size > 0) return undefined;
     const started = performance.now();
-    const atTail = buffer.toTail();
-    atTail.catch(() => {}); // where the tables cannot be read either, that is what is said
+    // As of the tail: what comes later need not be shown, however long the first rows take.
+    const hasNone = buffer.toTail().then(() => {
+      const tookMs = performance.now() - started;
+      return tookMs < buffer.keptMs / 2 && !this.#addedSince(before, tables);
+    });
+    hasNone.catch(() => {}); // where the tables cannot be read either, that is what is said
     const begun = await this.#begin(reading, before);
     try {
-      await atTail;
-      const tookMs = performance.now() - started;
-      if (tookMs < buffer.keptMs / 2 && !this.#addedSince(before, tables)) return begun;
+      if (await hasNone) {
+        this.#checkShown(begun.facts, before);
+        return begun;
+      }
       await begun.batches.return(undefined);
       begun.snapshot.end();
     } catch (error) {
@@ -222,8 +227,8 @@ export class TableReader {
    */
   before(tables: readonly Table[]): PendingBefore {
     const touched = new Set(idsOf(tables).filter((id) => this.#pending?.touches(id)));
-    const { truncations, forgottenTo = START, last = START } = this.#pending ?? {};
-    return { truncations, forgottenTo, last, touched };
+    const { truncations, provenTo = START, last = START } = this.#pending ?? {};
+    return { truncations, shownTo: provenTo, last, touched };
   }
 
   /** The pending writes over a snapshot; undefined where they change none of the tables, which `before` must have had. */
@@ -237,7 +242,8 @@ export class TableReader {
     const pending = this.#pending;
     if (!pending) return undefined;
     // What has left memory by now will not be put over the snapshot.
-    this.#checkShown(facts, { ...before, forgottenTo: pending.forgottenTo });
+    const { forgottenTo } = pending;
+    this.#checkShown(facts, { ...before, shownTo: forgottenTo > before.shownTo ? forgottenTo : before.shownTo });
     if (!pending.firstAfter(facts.cursor)) return undefined;
     if (!idsOf(tables).some((id) => before.touched.has(id))) return undefined;
     const overlay = this.#kept(facts, catalog, pending);
@@ -246,16 +252,16 @@ export class TableReader {
     return overlay;
   }
 
-  /** What had left memory must be in the snapshot, and nothing else may be missing. */
-  #checkShown({ cursor }: SnapshotFacts, { truncations, forgottenTo }: PendingBefore): void {
+  /** What was seen on the database before must be in the snapshot, and memory must have everything else. */
+  #checkShown({ cursor }: SnapshotFacts, { truncations, shownTo }: PendingBefore): void {
     if (this.#pending?.truncations !== truncations)
       throw new OpsDbError("BUFFER_UNAVAILABLE", "Redis has lost writes, which are being read again", {
         retryAfterMs: 1_000,
       });
-    if (forgottenTo > cursor)
+    if (shownTo > cursor)
       throw new OpsDbError(
         "LOCAL_UNAVAILABLE",
-        "the local database shows less than was proven before: main failed over",
+        "the local database shows less than was proven before: main failed over, or it was made again",
         { retryAfterMs: 1_000 },
       );
   }

@@ -2,6 +2,7 @@ import type pg from "pg";
 import Cursor from "pg-cursor";
 import { OpsDbError } from "../errors.ts";
 import { aborted } from "../lib/abort.ts";
+import { type LinkedSignal, linkSignals } from "../lib/linked-signal.ts";
 import { type Lsn, parseLsn } from "../lsn.ts";
 import { type Position, parsePosition, START } from "../position.ts";
 import type { Statement } from "../postgres/connection.ts";
@@ -39,18 +40,23 @@ export class Snapshot implements Disposable, SnapshotSource {
   readonly #client: pg.PoolClient;
   readonly #signal: AbortSignal;
   readonly #begin: readonly Statement[];
+  /** Also where the connection ends: the driver's cursor does not always hear of it. */
+  readonly #linked: LinkedSignal;
   readonly #drop: () => void;
+  readonly #gone: () => void;
   #facts: Promise<SnapshotFacts> | undefined;
-  #committed = false;
   #ended = false;
   #released = false;
 
   private constructor(client: pg.PoolClient, signal: AbortSignal, begin: readonly Statement[]) {
     this.#client = client;
-    this.#signal = signal;
+    this.#linked = linkSignals(signal);
+    this.#signal = this.#linked.signal;
     this.#begin = begin;
     this.#drop = () => this.#release(true);
-    signal.addEventListener("abort", this.#drop, { once: true });
+    this.#signal.addEventListener("abort", this.#drop, { once: true });
+    this.#gone = () => this.#linked.abort(new Error("Connection terminated unexpectedly"));
+    client.once("end", this.#gone);
   }
 
   /** Takes a connection for it. `timeoutMs` becomes the statement timeout. */
@@ -78,9 +84,7 @@ export class Snapshot implements Disposable, SnapshotSource {
   async #only(statement: Statement): Promise<TextValue[][]> {
     const results = aborted(this.#signal, queryTogether(this.#client, [...this.#begin, statement, commit]));
     this.#facts = this.#taken(results);
-    const rows = (await results).at(-2) ?? [];
-    this.#committed = true;
-    return rows;
+    return (await results).at(-2) ?? [];
   }
 
   #taken(results: Promise<TextValue[][][]>): Promise<SnapshotFacts> {
@@ -90,6 +94,7 @@ export class Snapshot implements Disposable, SnapshotSource {
   }
 
   async attempt(statement: Statement): Promise<TextValue[][] | undefined> {
+    await this.facts(); // without a transaction the statement would not be read-only
     const begun = this.query({ text: "savepoint opsdb_attempt" });
     begun.catch(() => {}); // the statement, sent right behind it, fails then as well
     try {
@@ -114,12 +119,12 @@ export class Snapshot implements Disposable, SnapshotSource {
 
   async *#run(statement: TableStatement, batchSize: number): AsyncGenerator<ResultRow[]> {
     if (statement.memoryKb !== undefined) await this.query({ text: `set local work_mem = ${statement.memoryKb}` });
-    if (statement.atMost !== undefined && statement.atMost <= Math.min(batchSize, SMALL_RESULT))
-      yield await withinBytes(
-        this.#client,
-        MOST_BATCH_BYTES,
-        statement.alone && !this.#facts ? this.#only(statement) : this.query(statement),
-      );
+    const isSmall = statement.atMost !== undefined && statement.atMost <= Math.min(batchSize, SMALL_RESULT);
+    if (isSmall && statement.alone && !this.#facts) {
+      const rows = await withinBytes(this.#client, MOST_BATCH_BYTES, this.#only(statement));
+      this.#release(false); // nothing is left to be read, at whatever pace the reader takes these
+      yield rows;
+    } else if (isSmall) yield await withinBytes(this.#client, MOST_BATCH_BYTES, this.query(statement));
     else yield* this.#stream(statement, batchSize);
   }
 
@@ -154,12 +159,9 @@ export class Snapshot implements Disposable, SnapshotSource {
    * what the caller is to hear goes out first.
    */
   end(): void {
+    if (this.#released) return;
     this.#signal.removeEventListener("abort", this.#drop);
     this.#ended = true;
-    if (this.#committed) {
-      this.#release(false);
-      return;
-    }
     setImmediate(() => {
       aborted(AbortSignal.timeout(END_TIMEOUT_MS), this.#client.query(commit.text)).then(
         () => this.#release(false),
@@ -169,13 +171,15 @@ export class Snapshot implements Disposable, SnapshotSource {
   }
 
   [Symbol.dispose](): void {
-    this.#signal.removeEventListener("abort", this.#drop);
     if (!this.#ended) this.#release(true);
   }
 
   #release(drop: boolean): void {
     if (this.#released) return;
     this.#released = true;
+    this.#client.off("end", this.#gone);
+    this.#signal.removeEventListener("abort", this.#drop);
+    this.#linked[Symbol.dispose]();
     this.#client.release(drop);
   }
 }

@@ -13,6 +13,7 @@ import { checkSystem, waitForPosition, waitForTokenLsn, withinDeadline } from ".
 import { readBuffer } from "./read-buffer.ts";
 import { secondaryToken } from "./secondary-token.ts";
 import type { QueryOptions } from "./site.ts";
+import { KEPT_MS } from "./trim-buffer.ts";
 
 export interface MergedReaderOptions {
   site: string;
@@ -22,8 +23,6 @@ export interface MergedReaderOptions {
   mainWatch: MainWatch;
   local: pg.Pool;
   main: pg.Pool;
-  /** The least time for which every process of the site keeps a write after its proof, milliseconds. */
-  keptMs: number;
   /** Time between looks for a position that a token asks for, milliseconds. */
   pollMs: number;
   sql: SqlSettings;
@@ -44,7 +43,7 @@ export class MergedReader {
 
   /** fresh enough? -> buffer to its tail -> snapshot -> overlay -> PostgreSQL evaluates. */
   async *query(query: TableQuery | SqlQuery, options: QueryOptions): AsyncGenerator<QueryPart> {
-    const { site, buffer, catalog: keeper, tracker, mainWatch, local, main, keptMs } = this.#options;
+    const { site, buffer, catalog: keeper, tracker, mainWatch, local, main } = this.#options;
     const started = performance.now();
     const { signal, timeoutMs } = options;
     const catalog = await keeper.using(signal, async (known) => {
@@ -68,7 +67,7 @@ export class MergedReader {
       timeoutMs: timeoutMs - (performance.now() - started),
       signal,
       newerCatalog: (reading) => keeper.newer(reading),
-      ...(reader.merges && { buffer: { isLoaded: () => buffer.complete.value, toTail, keptMs } }),
+      ...(reader.merges && { buffer: { isLoaded: () => buffer.complete.value, toTail, keptMs: KEPT_MS } }),
       header: ({ columns, related, pendingWrites, position, lsnAfter }: ReadFacts) => ({
         kind: "header",
         header: {

@@ -31,7 +31,7 @@ import { secondaryToken } from "./secondary-token.ts";
 import { SequenceLeases } from "./sequence-leases.ts";
 import type { Health, QueryOptions, Site, WatchWritesOptions, WriteAck, WriteOptions } from "./site.ts";
 import type { SiteMeasures } from "./site-measures.ts";
-import { keptMs, trimBuffer } from "./trim-buffer.ts";
+import { trimBuffer } from "./trim-buffer.ts";
 import { writeDirectly } from "./write-directly.ts";
 import { WriteLookup } from "./write-lookup.ts";
 
@@ -160,7 +160,7 @@ export class SecondarySite implements Site {
       logger,
     };
     this.#lookup = new WriteLookup({ ...parts, local: this.#probe });
-    this.#reader = new MergedReader({ ...parts, local: this.#local, sql: config.sql, keptMs: keptMs(site.buffer) });
+    this.#reader = new MergedReader({ ...parts, local: this.#local, sql: config.sql });
     this.#sql = config.sql;
     this.#results = new ResultCache(site.name, site.redisUrl, config.resultCache);
     this.#leases = new SequenceLeases({

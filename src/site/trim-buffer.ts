@@ -6,13 +6,11 @@ import { START } from "../position.ts";
 import type { MainWatch } from "../replication/main-watch.ts";
 
 const TRIM_EVERY_MS = 1_000;
-/** Proven writes are kept for so long even where the buffer is half full, milliseconds. */
-const CROWDED_MS = 2_000;
-
-/** The least time for which every process keeps a write after its proof, milliseconds. */
-export function keptMs({ retentionMs }: SecondarySiteConfig["buffer"]): number {
-  return Math.min(retentionMs, CROWDED_MS);
-}
+/**
+ * The least time for which every process keeps a write after its proof, milliseconds: whatever it is told, for others
+ * rely on it (G5, see TableReader).
+ */
+export const KEPT_MS = 2_000;
 
 /** Lets go of proven writes after their retention, or soon where the buffer is half full; until the signal. */
 export async function trimBuffer(
@@ -32,7 +30,7 @@ export async function trimBuffer(
     const { size, bytes } = buffer.writes;
     // Proven writes are kept for a failover only; they must not be what new writes are refused for.
     const crowded = size > maxWrites / 2 || bytes > maxBytes / 2;
-    const provenBefore = performance.now() - (crowded ? keptMs(limits) : retentionMs);
+    const provenBefore = performance.now() - (crowded ? KEPT_MS : Math.max(KEPT_MS, retentionMs));
     if (buffer.writes.trimmableTo(provenBefore) === START) continue;
     // Last: main may have failed over since the proof. While it does not answer nothing says that it will not come back
     // older than it was.

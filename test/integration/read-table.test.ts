@@ -6,6 +6,7 @@ import type { Catalog } from "../../src/catalog/catalog.ts";
 import { createPool } from "../../src/postgres/connection.ts";
 import { textsOf } from "../../src/postgres/row-bytes.ts";
 import { type ReadBuffer, TableReader } from "../../src/query/read-table.ts";
+import { Snapshot } from "../../src/query/snapshot.ts";
 import type { QueryPart } from "../../src/query/table-query.ts";
 import { addressOf, readCatalog, writeOf } from "../support/drain.ts";
 import { createDatabase, type TestDatabase } from "../support/test-database.ts";
@@ -131,4 +132,39 @@ test("G5: a table is read again, after the buffer, where a write may have come h
   const parts = await readLog({ isLoaded: () => true, toTail, keptMs: 0 });
   expect(reads).toBe(2);
   expect(rowsIn(parts)).toEqual([["1"]]);
+});
+
+test("a read whose first rows take long is done once", async () => {
+  pending = new BufferedWrites();
+  let reads = 0;
+  const toTail = async (): Promise<void> => {
+    reads += 1;
+    await Promise.resolve();
+  };
+  onSnapshot(() => {
+    // As if they had come later than a write could have come home and left the buffer; it was read to its tail before.
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, "now").mockImplementation(() => now() + 60_000);
+  });
+  await readLog({ isLoaded: () => true, toTail, keptMs: 2_000 }).finally(() => vi.restoreAllMocks());
+  expect(reads).toBe(1);
+});
+
+test("G5: a read is refused where the database shows less than was proven, also while the buffer keeps it", async () => {
+  pending.prove(1n);
+  await expect(readLog()).rejects.toMatchObject({ reason: "LOCAL_UNAVAILABLE" });
+});
+
+test("a read whose connection ends before its cursor is closed fails at once", async () => {
+  await database.onPrimary("insert into log select generate_series(2, 5000)");
+  const ended = Promise.withResolvers<void>();
+  pool.on("connect", (client) => client.once("end", ended.resolve));
+  using snapshot = await Snapshot.open(pool, database.site, 10_000, AbortSignal.timeout(10_000));
+  const batches = snapshot.run({ text: "select n from log", values: [], limit: 100 }, 100)[Symbol.asyncIterator]();
+  expect((await batches.next()).value).toHaveLength(100);
+  await database.onPrimary(
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'test' and datname = current_database()",
+  );
+  await ended.promise;
+  await expect(batches.next()).rejects.toThrow("Connection terminated unexpectedly");
 });

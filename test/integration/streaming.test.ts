@@ -220,19 +220,19 @@ test("calls that end at any moment, in any way, leave the pool whole", async () 
   await wholePool();
 });
 
-const errors: [what: string, timeoutMs: number, provoke: string, code: string][] = [
-  ["the time of the statement is over", 200, "select pg_sleep(0.5)", "57014"],
+const errors: [what: string, timeoutMs: number, provoke: string, message: RegExp][] = [
+  ["the time of the statement is over", 200, "select pg_sleep(0.5)", /statement timeout/],
   [
     "the session is terminated",
     20_000,
     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'opsdb-test'",
-    "57P01",
+    /terminat/, // in the driver's words or in PostgreSQL's
   ],
 ];
 
 test.each(errors)(
   "what happens while nobody reads ends the result, which does not pass for complete: %s",
-  async (_, timeoutMs, provoke, code) => {
+  async (_, timeoutMs, provoke, message) => {
     const pool = createPool(addressOf(database.primaryUrl), { applicationName: "opsdb-test" }, 1);
     await using _pool = { [Symbol.asyncDispose]: () => pool.end() };
     using snapshot = await Snapshot.open(pool, "none", timeoutMs, new AbortController().signal);
@@ -242,7 +242,7 @@ test.each(errors)(
     const rest = async (): Promise<void> => {
       while (!(await rows.next()).done);
     };
-    await expect(rest()).rejects.toMatchObject({ code });
+    await expect(rest()).rejects.toThrow(message);
   },
 );
 
