@@ -16,6 +16,11 @@ const advice: Record<string, string> = {
   BUFFER_FULL: "see what holds writes up with: opsdb drain show",
   MESSAGE_TOO_LARGE: "make smaller writes, or ask for less",
   POSITION_FORGOTTEN: "ask for one write with: opsdb writes get ID",
+  ACCESS_TOKEN_MISSING: "name the file of one with --token-file, or set OPSDB_TOKEN",
+  ACCESS_TOKEN_INVALID: "see which tokens hold with: opsdb tokens list",
+  ACCESS_TOKEN_EXPIRED: "make a new one with: opsdb tokens create",
+  ACCESS_TOKEN_REVOKED: "make a new one with: opsdb tokens create",
+  ACCESS_DENIED: "use a token that may, or make one with: opsdb tokens create",
 };
 
 /** What the reason means where a rejected write is stored again. */
@@ -24,11 +29,6 @@ const adviceOnRetry: Record<string, string> = {
   COLUMN_NOT_FOUND: "mend the schema on the main database, then try again",
   ROW_EXISTS: "mend the row on the main database, or discard the write",
   ROW_NOT_FOUND: "mend the row on the main database, or discard the write",
-  ACCESS_TOKEN_MISSING: "name the file of one with --token-file, or set OPSDB_TOKEN",
-  ACCESS_TOKEN_INVALID: "see which tokens hold with: opsdb tokens list",
-  ACCESS_TOKEN_EXPIRED: "make a new one with: opsdb tokens create",
-  ACCESS_TOKEN_REVOKED: "make a new one with: opsdb tokens create",
-  ACCESS_DENIED: "use a token that may, or make one with: opsdb tokens create",
 };
 
 /** An error of a call in one sentence with what to do, and the exit code that goes with it. */
