@@ -203,8 +203,11 @@ const MOST_BATCH_BYTES = 400 * 1024 ** 2;
 
 /** The first rows say how large the others may be; they also arrive sooner. */
 const FIRST_ROWS = 100;
-/** Of rows that are read at once, bytes: memory must not depend on how large they are. */
-const BATCH_BYTES = 1024 ** 2;
+/**
+ * Of rows that are read at once, bytes: memory must not depend on how large they are, and in smaller parts database,
+ * server and reader work at the same time.
+ */
+const BATCH_BYTES = 256 * 1024;
 
 /** The driver's cursor counts the rows; the tap has them. */
 async function read(cursor: Cursor, count: number, tap: RowTap): Promise<{ rows: RowBytes[]; bytes: number }> {
