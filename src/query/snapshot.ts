@@ -139,7 +139,9 @@ export class Snapshot implements Disposable, SnapshotSource {
     let next = left > 0 ? readRows(cursor, size, tap) : undefined;
     try {
       while (next) {
-        const { rows, bytes } = await aborted(this.#signal, next);
+        const { rows, bytes } = await aborted(this.#signal, next).catch((error: unknown) => {
+          throw tap.tooLarge ?? error; // it has ended the connection, which may be heard of first
+        });
         left -= rows.length;
         const more = rows.length === size && left > 0;
         const fitting = Math.floor((BATCH_BYTES * rows.length) / Math.max(1, bytes));
@@ -211,11 +213,7 @@ const BATCH_BYTES = 256 * 1024;
 
 /** The driver's cursor counts the rows; the tap has them. */
 async function read(cursor: Cursor, count: number, tap: RowTap): Promise<{ rows: RowBytes[]; bytes: number }> {
-  try {
-    await cursor.read(count);
-  } catch (error) {
-    throw tap.tooLarge ?? error;
-  }
+  await cursor.read(count);
   return tap.rows();
 }
 
