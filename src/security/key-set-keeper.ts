@@ -78,9 +78,10 @@ export class KeySetKeeper {
       if (this.#problem !== undefined) logger.info({ source }, "the identity provider's keys were read");
       this.#problem = undefined;
     } catch (error) {
-      if (this.#problem === undefined || this.#problem === "not read yet")
+      const problem = messageOf(error);
+      if (problem !== this.#problem)
         logger.warn({ source, error }, "the identity provider's keys cannot be read; those known until now hold");
-      this.#problem = messageOf(error);
+      this.#problem = problem;
     }
     await this.#keepCopy();
   }

@@ -82,9 +82,10 @@ export class TokenKeeper {
       this.#problem = undefined;
     } catch (error) {
       if (signal.aborted) return;
-      if (this.#problem === undefined)
+      const problem = messageOf(error);
+      if (problem !== this.#problem)
         logger.warn({ error }, "the access tokens cannot be read; those known until now hold");
-      this.#problem = messageOf(error);
+      this.#problem = problem;
     }
     await this.#keepCopy();
   }
