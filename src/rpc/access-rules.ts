@@ -124,11 +124,7 @@ function denied(message: string, metadata: Record<string, string>, field?: strin
 }
 
 function concealRejection(caller: Caller, status: WriteStatus | undefined): void {
-  if (!status?.rejection) return;
-  const { rejection } = status;
-  rejection.message = caller.tables.all
-    ? toldTo(caller, rejection)
-    : "the message is told to access tokens for all tables";
+  if (status?.rejection) status.rejection.message = toldTo(caller, status.rejection);
 }
 
 /** An upsert's row may have been there before: of it, who may not read is told what the request has said. */

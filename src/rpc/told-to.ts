@@ -9,8 +9,12 @@ export interface DatabaseWords {
 /** Errors whose details show the row as it would be, so also what of it the write never named. */
 const showsRow = /^(23502|23514|44000)$/;
 
-/** As much of what the database said about a write as the caller may know: who may not read is shown no row. */
+/**
+ * As much of what the database said as the caller may know. Its triggers, and the keys of other tables, say anything: that is
+ * for tokens for all tables. Who may not read is shown no row.
+ */
 export function toldTo(caller: Caller, { message, sqlstate }: DatabaseWords): string {
+  if (!caller.tables.all) return "the database refused this; what it said is told to access tokens for all tables";
   if (caller.roles.has("read") || !showsRow.test(sqlstate)) return message;
   // Details stand in brackets behind the message. Their words depend on the database's language.
   return message.split(" (", 1)[0] ?? "";

@@ -91,3 +91,33 @@ test("who may not read is not shown the row that a constraint refused, neither b
     (left) => left === 0,
   );
 });
+
+test("a token for some tables hears nothing of others from triggers and keys, neither by an error nor by a rejection", async () => {
+  const trigger = `
+    create function tell() returns trigger language plpgsql as $$
+    begin raise exception 'the programs are %', (select string_agg(parameters::text, ',') from instruments); end $$;
+    create trigger tell before insert on weather_samples for each row execute function tell()`;
+  await sql(database.primaryUrl, trigger);
+  const [main, secondary] = [await serve("main"), await serve("secondary")];
+  const values = { station: text("cerro"), sampled_at: text("2026-01-01T00:00:00Z") };
+  const mutations = [{ table: "weather_samples", operation: { case: "insert" as const, value: { values } } }];
+  const toldTo = async (tables: string[]): Promise<unknown[]> => {
+    const init = { roles: ["read", "write"], tables };
+    const direct = await refusal((await writer(main, init)).write({ mutations }));
+    expect(direct).toMatchObject({
+      reason: "DATABASE_REFUSED",
+      field: "mutations[0]",
+      metadata: { sqlstate: "P0001" },
+    });
+    const { status } = await (await writer(secondary, init)).write({ mutations, waitFor: WriteState.APPLIED });
+    expect(status?.rejection).toMatchObject({ reason: "DATABASE_REFUSED", sqlstate: "P0001" });
+    return [direct.message, status?.rejection?.message];
+  };
+  for (const message of await toldTo(["weather_samples"]))
+    expect(message).toMatch(/^the database refused this; [^%{]*$/);
+  for (const message of await toldTo([])) expect(message).toContain(hidden);
+  await eventually(
+    () => secondary.site.readStatus().buffer?.overlayWrites,
+    (left) => left === 0,
+  );
+});
