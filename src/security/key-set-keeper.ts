@@ -3,6 +3,7 @@ import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from "jos
 import { aborted, Deadline, sleep } from "../lib/abort.ts";
 import type { Logger } from "../lib/logger.ts";
 import { messageOf } from "../postgres/sqlstate.ts";
+import { CopyKeeper } from "./copy-keeper.ts";
 import type { KeptCopy } from "./kept-copy.ts";
 
 export interface KeySetKeeperOptions {
@@ -12,6 +13,8 @@ export interface KeySetKeeperOptions {
   refreshMs: number;
   timeoutMs: number;
   logger: Logger;
+  /** Between writings of the copy where nothing is new, milliseconds; a minute where it is left out. */
+  keepCopyMs?: number;
   /** The keys are others from now on. */
   changed: () => void;
 }
@@ -28,13 +31,20 @@ export class KeySetKeeper {
   readonly #options: KeySetKeeperOptions;
   #text: string | undefined;
   #keys: JWTVerifyGetKey | undefined;
-  #copied: string | undefined;
+  readonly #copy: CopyKeeper;
   #problem: string | undefined = "not read yet";
   #reading: Promise<void> | undefined;
   #readAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: KeySetKeeperOptions) {
     this.#options = options;
+    const { copy, logger, keepCopyMs: everyMs } = options;
+    this.#copy = new CopyKeeper({
+      copy,
+      what: "the identity provider's keys",
+      logger,
+      ...(everyMs === undefined ? {} : { everyMs }),
+    });
   }
 
   /** Undefined: none were read yet. */
@@ -54,7 +64,7 @@ export class KeySetKeeper {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const copy = this.#loadCopy();
+    const copy = Promise.all([this.#loadCopy(), this.#copy.run(signal, () => this.#problem === undefined)]);
     while (!signal.aborted) {
       await aborted(signal, this.#read()).catch(() => {});
       await sleep(this.current ? this.#options.refreshMs : RETRY_MS, signal).catch(() => {});
@@ -83,7 +93,7 @@ export class KeySetKeeper {
         logger.warn({ source, error }, "the identity provider's keys cannot be read; those known until now hold");
       this.#problem = problem;
     }
-    await this.#keepCopy();
+    if (this.#text !== undefined) await this.#copy.keep(this.#text);
   }
 
   #learn(text: string): void {
@@ -91,19 +101,6 @@ export class KeySetKeeper {
     this.#keys = createLocalJWKSet(JSON.parse(text) as JSONWebKeySet); // throws for what is no key set
     this.#text = text;
     this.#options.changed();
-  }
-
-  /** Tried again with the next reading where it fails. */
-  async #keepCopy(): Promise<void> {
-    const { copy, logger } = this.#options;
-    const text = this.#text;
-    if (!copy || text === undefined || text === this.#copied) return;
-    try {
-      await copy.save(text);
-      this.#copied = text;
-    } catch (error) {
-      logger.debug({ error }, "the copy of the identity provider's keys could not be kept");
-    }
   }
 
   async #loadCopy(): Promise<void> {
