@@ -88,7 +88,8 @@ export class JwtVerifier {
 
   #caller(payload: JWTPayload): Caller {
     const { config, callsPerSecond } = this.#options;
-    const subject = payload.sub ?? "";
+    const subject: unknown = payload.sub; // a claim may be anything
+    if (typeof subject !== "string" || subject === "") throw invalid(new Error("the claim sub names nobody"));
     const endsAt = (payload.exp ?? 0) * 1000 + config.clockToleranceMs;
     let calls = this.#rates.get(subject);
     if (!calls && callsPerSecond > 0) {

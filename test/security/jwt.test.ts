@@ -68,6 +68,8 @@ test.each<[string, JWTPayload, string]>([
   ["that does not expire", { exp: null as never }, "ACCESS_TOKEN_INVALID"],
   ["that does not hold yet", { nbf: 4_000_000_000 }, "ACCESS_TOKEN_INVALID"],
   ["of nobody", { sub: null as never }, "ACCESS_TOKEN_INVALID"],
+  ["of an empty name", { sub: "" }, "ACCESS_TOKEN_INVALID"],
+  ["of a name that is no text", { sub: 7 as never }, "ACCESS_TOKEN_INVALID"],
 ])("a token %s is refused", async (_, claims, reason) => {
   const site = await serve();
   await site.knows(await provider.token());
