@@ -19,8 +19,8 @@ export interface KeySetKeeperOptions {
   changed: () => void;
 }
 
-/** Between readings for the sake of a key that is not known, milliseconds: anybody can name one. */
-const COOLDOWN_MS = 5_000;
+/** Between readings for the sake of a token that does not fit, milliseconds: anybody can make one. */
+export const COOLDOWN_MS = 5_000;
 /** After a reading that failed, milliseconds. */
 const RETRY_MS = 5_000;
 /** No identity provider has keys of this size, bytes. */
@@ -34,7 +34,7 @@ export class KeySetKeeper {
   readonly #copy: CopyKeeper;
   #problem: string | undefined = "not read yet";
   #reading: Promise<void> | undefined;
-  #readAt = Number.NEGATIVE_INFINITY;
+  #renewedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: KeySetKeeperOptions) {
     this.#options = options;
@@ -57,10 +57,18 @@ export class KeySetKeeper {
     return this.#problem === undefined;
   }
 
-  /** Reads the keys again for a token whose key is not among them, unless that was done a moment ago. */
-  async renew(): Promise<void> {
-    if (performance.now() - this.#readAt > COOLDOWN_MS) await this.#read();
-    else await this.#reading;
+  /**
+   * Reads the keys again for the sake of a token that does not fit them. Answers whether that was done; if not, it was done for
+   * another token a moment ago, and this one's key may be newer still.
+   */
+  async renew(): Promise<boolean> {
+    if (!this.#reading) {
+      const now = performance.now();
+      if (now - this.#renewedAt <= COOLDOWN_MS) return false;
+      this.#renewedAt = now;
+    }
+    await this.#read();
+    return true;
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -81,7 +89,6 @@ export class KeySetKeeper {
 
   async #readOnce(): Promise<void> {
     const { source, logger, timeoutMs } = this.#options;
-    this.#readAt = performance.now();
     try {
       using deadline = new Deadline(timeoutMs);
       this.#learn(await (isUrl(source) ? fetchText(source, deadline.signal) : readFile(source, "utf8")));
@@ -116,9 +123,14 @@ export class KeySetKeeper {
 async function fetchText(url: string, signal: AbortSignal): Promise<string> {
   const response = await fetch(url, { signal, redirect: "error", headers: { accept: "application/json" } });
   if (!response.ok) throw new Error(`${url} answers with status ${response.status}`);
-  const text = await response.text();
-  if (text.length > MAX_BYTES) throw new Error(`${url} answers with more than ${MAX_BYTES} bytes`);
-  return text;
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > MAX_BYTES) throw new Error(`${url} answers with more than ${MAX_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 function isUrl(source: string): boolean {
