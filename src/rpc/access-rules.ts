@@ -3,10 +3,11 @@ import { AdminService } from "../../gen/ts/opsdb/v1/admin_service_pb.ts";
 import { CatalogService } from "../../gen/ts/opsdb/v1/catalog_service_pb.ts";
 import { QueryService } from "../../gen/ts/opsdb/v1/query_service_pb.ts";
 import { ReplicationService } from "../../gen/ts/opsdb/v1/replication_service_pb.ts";
-import type { WriteStatus } from "../../gen/ts/opsdb/v1/write_pb.ts";
+import type { ColumnValues, Mutation, WriteStatus } from "../../gen/ts/opsdb/v1/write_pb.ts";
 import { WriteService } from "../../gen/ts/opsdb/v1/write_service_pb.ts";
 import { OpsDbError } from "../errors.ts";
 import type { Caller, Role } from "../security/caller.ts";
+import { toldTo } from "./told-to.ts";
 
 /** What a caller needs for one method. */
 export interface AccessRule {
@@ -16,8 +17,8 @@ export interface AccessRule {
   allTables?: boolean;
   /** Throws ACCESS_DENIED for a message that asks for more. */
   check?: (caller: Caller, request: never) => void;
-  /** Takes out of an answer, in place, what is not for a token for some tables. */
-  conceal?: (caller: Caller, response: never) => void;
+  /** Takes out of an answer, in place, what is not for a caller with a token for some tables or without the role read. */
+  conceal?: (caller: Caller, response: never, request: never) => void;
 }
 
 const rules = new Map<string, AccessRule>();
@@ -33,12 +34,17 @@ allow(WriteService.method.write, {
     mutations.forEach(({ table }, i) => {
       requireTable(caller, table, `mutations[${i}].table`);
     }),
+  conceal(caller, { status, rows }, request) {
+    concealRejection(caller, status);
+    if (caller.roles.has("read")) return;
+    for (const [i, row] of rows.entries()) concealRow(row, request.mutations[i]);
+  },
 });
 // Who wrote may ask what became of it. An id is as good as a secret where it was made at random; what the database said
 // about a rejected write may be about any table.
 allow(WriteService.method.getWrite, {
   anyOf: ["read", "write"],
-  conceal: (_, { status }) => concealRejection(status),
+  conceal: (caller, { status }) => concealRejection(caller, status),
 });
 allow(WriteService.method.watchWrites, { anyOf: ["read"], allTables: true });
 allow(QueryService.method.query, {
@@ -57,8 +63,8 @@ allow(QueryService.method.query, {
 });
 allow(ReplicationService.method.watchReplication, {
   anyOf: ["read"],
-  conceal(_, { event }) {
-    if (event.case === "write") concealRejection(event.value);
+  conceal(caller, { event }) {
+    if (event.case === "write") concealRejection(caller, event.value);
     // While main decides write by write, the reason has what it said of the last one.
     if (event.case === "status" && event.value.processor?.state) event.value.processor.state.reason = "";
   },
@@ -85,7 +91,7 @@ export function requireAccess(caller: Caller, method: DescMethod): void {
 
 interface Rule<M extends DescMethod> extends Omit<AccessRule, "check" | "conceal"> {
   check?: (caller: Caller, request: MessageShape<M["input"]>) => void;
-  conceal?: (caller: Caller, response: MessageShape<M["output"]>) => void;
+  conceal?: (caller: Caller, response: MessageShape<M["output"]>, request: MessageShape<M["input"]>) => void;
 }
 
 function allow<M extends DescMethod>(method: M, rule: Rule<M>): void {
@@ -117,6 +123,14 @@ function denied(message: string, metadata: Record<string, string>, field?: strin
   return new OpsDbError("ACCESS_DENIED", message, { metadata, ...(field === undefined ? {} : { field }) });
 }
 
-function concealRejection(status: WriteStatus | undefined): void {
-  if (status?.rejection) status.rejection.message = "the message is told to access tokens for all tables";
+function concealRejection(caller: Caller, status: WriteStatus | undefined): void {
+  if (status?.rejection) status.rejection.message = toldTo(caller, status.rejection);
+}
+
+/** An upsert's row may have been there before: of it, who may not read is told what the request has said. */
+function concealRow({ values }: ColumnValues, mutation: Mutation | undefined): void {
+  const operation = mutation?.operation;
+  if (operation && operation.case !== "upsert") return;
+  const named = operation?.value.values ?? {};
+  for (const column of Object.keys(values)) if (!Object.hasOwn(named, column)) delete values[column];
 }

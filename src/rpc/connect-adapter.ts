@@ -2,6 +2,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import { OpsDbError } from "../errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Caller } from "../security/caller.ts";
 import { callerValue } from "./caller-value.ts";
@@ -67,7 +68,7 @@ async function serve(
   const universal = universalRequestFromNodeRequest(request, response as never, undefined, values);
   boundTimeout(universal);
   await universalResponseToNodeResponse(
-    await handler(caller && gate ? bounded(universal, { caller, gate, method }) : universal),
+    await handler(gate ? bounded(universal, { caller, gate, method }) : universal),
     response as never,
   );
 }
@@ -76,18 +77,29 @@ function isGone(response: Outgoing): boolean {
   return "stream" in response ? response.stream.destroyed : response.destroyed;
 }
 
+/**
+ * What whoever shows no token may send in one call, bytes: a service's name to health, or, over one stream, all that a tool
+ * asks of reflection. Nobody may make this process hold megabytes before it is known who they are.
+ */
+const strangersBytes = 4096;
+const strangersStreamBytes = 64 * 1024;
+
 /** The request within what its caller may: a stream for as long as the token holds, a message up to its size. */
 function bounded(
   request: UniversalServerRequest,
-  { caller, gate, method }: { caller: Caller; gate: Gate; method: DescMethod },
+  { caller, gate, method }: { caller: Caller | undefined; gate: Gate; method: DescMethod },
 ): UniversalServerRequest {
-  const { messageBytes } = caller;
   const { body } = request;
+  if (!caller) {
+    const bytes = method.methodKind === "bidi_streaming" ? strangersStreamBytes : strangersBytes;
+    return { ...request, body: isStream(body) ? upTo(body, bytes, strangerTooLong(bytes)) : body };
+  }
+  const { messageBytes } = caller;
   return {
     ...request,
     // A write that has begun is answered: it is stored, whatever becomes of the token.
     signal: method.methodKind === "unary" ? request.signal : gate.follow(caller, request.signal),
-    body: messageBytes !== undefined && isStream(body) ? upTo(body, messageBytes) : body,
+    body: messageBytes !== undefined && isStream(body) ? upTo(body, messageBytes, tooLarge(messageBytes)) : body,
   };
 }
 
@@ -95,15 +107,19 @@ function isStream(body: UniversalServerRequest["body"]): body is AsyncIterable<U
   return Symbol.asyncIterator in Object(body);
 }
 
-/** No call of this service brings more than one message. */
-async function* upTo(chunks: AsyncIterable<Uint8Array>, messageBytes: number): AsyncGenerator<Uint8Array> {
+/** No call of this service brings more than one message, but for reflection. */
+async function* upTo(chunks: AsyncIterable<Uint8Array>, most: number, tooLong: OpsDbError): AsyncGenerator<Uint8Array> {
   let bytes = 0;
   for await (const chunk of chunks) {
     bytes += chunk.byteLength;
     // Connect tells such an error as a status; the details are added where it goes out.
-    if (bytes > messageBytes + 5) throw new ConnectError(tooLarge(messageBytes).message, Code.ResourceExhausted);
+    if (bytes > most + 5) throw new ConnectError(tooLong.message, Code.ResourceExhausted);
     yield chunk;
   }
+}
+
+function strangerTooLong(bytes: number): OpsDbError {
+  return new OpsDbError("MESSAGE_TOO_LARGE", `without an access token a call may bring ${bytes} bytes`);
 }
 
 function refuseUrl(response: Outgoing): void {

@@ -39,6 +39,9 @@ const notice = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0
 const streamWindow = 1024 * 1024;
 const connectionWindow = 8 * 1024 * 1024;
 
+/** Calls and watches at once on one connection: clients keep what is beyond that waiting. */
+const streamsAtOnce = 1000;
+
 /**
  * What may lie on one connection, megabytes; with more, new calls on it are refused. A message that its reader does not
  * take counts, so some slow readers of large results reach Node's 10. How many there are, the database pools limit.
@@ -65,7 +68,7 @@ export class Front {
   readonly #sockets = new Set<Socket>();
 
   constructor({ handler, keepalive, tls }: FrontOptions) {
-    const settings = { initialWindowSize: streamWindow };
+    const settings = { initialWindowSize: streamWindow, maxConcurrentStreams: streamsAtOnce };
     this.#http2 = http2.createServer({ settings, maxSessionMemory: sessionMegabytes }, handler);
     this.#http2.on("session", (session) => {
       if (this.#opening) this.#sessions.set(session, this.#opening);

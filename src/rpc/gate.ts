@@ -5,10 +5,10 @@ import type { Access } from "../config-security.ts";
 import { OpsDbError } from "../errors.ts";
 import { linkSignals } from "../lib/linked-signal.ts";
 import type { Logger } from "../lib/logger.ts";
-import { TokenBucket } from "../lib/token-bucket.ts";
 import { type Authenticator, claimedId } from "../security/authenticator.ts";
 import type { Caller } from "../security/caller.ts";
 import { requireAccess } from "./access-rules.ts";
+import { DenialLog } from "./denial-log.ts";
 import { toStatus } from "./error-details.ts";
 import type { Incoming } from "./front.ts";
 
@@ -26,8 +26,6 @@ interface Denial {
   caller?: Caller | undefined;
 }
 
-/** Denials in the log; beyond that they are counted. */
-const logged = { perSecond: 10, burst: 100 };
 /** Between looks at whether those who follow something still may, milliseconds. */
 const followMs = 500;
 
@@ -37,8 +35,7 @@ const followMs = 500;
  */
 export class Gate {
   readonly #options: GateOptions;
-  readonly #log = new TokenBucket(logged);
-  #unlogged = 0;
+  readonly #log = new DenialLog();
   readonly #followers = new Set<() => void>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -100,10 +97,8 @@ export class Gate {
   /** Puts a refusal into the log, as long as there are not too many, and answers its status. */
   denied(error: unknown, { request, method, caller }: Denial): unknown {
     if (!(error instanceof OpsDbError)) return error;
-    if (!this.#log.take(1)) {
-      this.#unlogged += 1;
-      return toStatus(error);
-    }
+    const before = this.#log.take(caller?.id);
+    if (before === undefined) return toStatus(error);
     const cause = error.cause instanceof Error ? error.cause.message : undefined;
     const fields = {
       method,
@@ -114,9 +109,8 @@ export class Gate {
       role: error.metadata.role,
       table: error.metadata.table?.slice(0, 200),
       ...(cause === undefined ? {} : { cause }),
-      ...(this.#unlogged > 0 ? { deniedBefore: this.#unlogged } : {}),
+      ...(before > 0 ? { deniedBefore: before } : {}),
     };
-    this.#unlogged = 0;
     this.#options.logger.warn(fields, "a call was denied");
     return toStatus(error);
   }

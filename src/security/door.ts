@@ -28,6 +28,8 @@ export class Door implements AsyncDisposable {
     // Of its own: who may come in does not wait for those who are in.
     this.#pool = createPool({ ...config.local, timeoutMs }, { applicationName: `opsdb-${config.site.name}` }, 1);
     const copy = (name: string): KeptCopy | undefined => {
+      // A main site's Redis is there for what queries answered: who may come in is not for it to say.
+      if (config.site.type !== "secondary") return undefined;
       const { name: site, redisUrl: url } = config.site;
       return url === undefined ? undefined : redisCopy({ url, key: `opsdb:{${site}}:${name}`, timeoutMs: 1_000 });
     };

@@ -3,7 +3,7 @@ import { errors, type JWTPayload, jwtVerify } from "jose";
 import type { JwtConfig } from "../config-security.ts";
 import { OpsDbError } from "../errors.ts";
 import { type Caller, type CallRate, isRole } from "./caller.ts";
-import type { KeySetKeeper } from "./key-set-keeper.ts";
+import { COOLDOWN_MS, type KeySetKeeper } from "./key-set-keeper.ts";
 import { tableScope } from "./table-scope.ts";
 import { callRate, invalid } from "./token-keeper.ts";
 
@@ -62,10 +62,12 @@ export class JwtVerifier {
     const { keys } = this.#options;
     const before = keys.keys;
     const payload = await this.#payload(token).catch(async (error: unknown) => {
-      if (!(error instanceof errors.JWKSNoMatchingKey || error instanceof NoKeysError)) throw refused(error);
-      await keys.renew();
+      const unknown = isOfUnknownKey(error);
+      // A provider may have made another key of the same name.
+      if (!unknown && !(error instanceof errors.JWSSignatureVerificationFailed)) throw refused(error);
+      if (!(await keys.renew())) throw unknown ? unavailable() : refused(error);
       return await this.#payload(token).catch((again: unknown) => {
-        throw keys.current ? refused(again) : unavailable();
+        throw isOfUnknownKey(again) && !keys.current ? unavailable() : refused(again);
       });
     });
     const caller = this.#caller(payload);
@@ -88,7 +90,8 @@ export class JwtVerifier {
 
   #caller(payload: JWTPayload): Caller {
     const { config, callsPerSecond } = this.#options;
-    const subject = payload.sub ?? "";
+    const subject: unknown = payload.sub; // a claim may be anything
+    if (typeof subject !== "string" || subject === "") throw invalid(new Error("the claim sub names nobody"));
     const endsAt = (payload.exp ?? 0) * 1000 + config.clockToleranceMs;
     let calls = this.#rates.get(subject);
     if (!calls && callsPerSecond > 0) {
@@ -109,6 +112,10 @@ export class JwtVerifier {
 }
 
 class NoKeysError extends Error {}
+
+function isOfUnknownKey(error: unknown): boolean {
+  return error instanceof errors.JWKSNoMatchingKey || error instanceof NoKeysError;
+}
 
 /** Least recently used goes first. */
 class Newest<T> {
@@ -175,7 +182,7 @@ function refused(error: unknown): OpsDbError {
 function unavailable(): OpsDbError {
   return new OpsDbError(
     "ACCESS_TOKENS_UNAVAILABLE",
-    "the key of this access token is not known here, and may be a new one: the identity provider cannot be asked",
-    { retryAfterMs: 5_000 },
+    "the key of this access token is not known here, and may be a new one: the identity provider cannot be asked now",
+    { retryAfterMs: COOLDOWN_MS },
   );
 }

@@ -3,7 +3,8 @@ import { Redis } from "ioredis";
 /** Keeps a text where it can be read while the databases, or an identity provider, are away. */
 export interface KeptCopy {
   load(): Promise<string | undefined>;
-  save(text: string): Promise<void>;
+  /** Without overwrite: where there is none. */
+  save(text: string, overwrite: boolean): Promise<void>;
 }
 
 /** A copy in Redis. It changes seldom, so each use has a connection of its own, and ends within twice the time, milliseconds. */
@@ -26,6 +27,7 @@ export function redisCopy({ url, key, timeoutMs }: { url: string; key: string; t
   };
   return {
     load: () => using(async (redis) => (await redis.get(key)) ?? undefined),
-    save: (text) => using(async (redis) => void (await redis.set(key, text))),
+    save: (text, overwrite) =>
+      using(async (redis) => void (await (overwrite ? redis.set(key, text) : redis.set(key, text, "NX")))),
   };
 }

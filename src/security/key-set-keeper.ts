@@ -3,6 +3,7 @@ import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from "jos
 import { aborted, Deadline, sleep } from "../lib/abort.ts";
 import type { Logger } from "../lib/logger.ts";
 import { messageOf } from "../postgres/sqlstate.ts";
+import { CopyKeeper } from "./copy-keeper.ts";
 import type { KeptCopy } from "./kept-copy.ts";
 
 export interface KeySetKeeperOptions {
@@ -12,12 +13,14 @@ export interface KeySetKeeperOptions {
   refreshMs: number;
   timeoutMs: number;
   logger: Logger;
+  /** Between writings of the copy where nothing is new, milliseconds; a minute where it is left out. */
+  keepCopyMs?: number;
   /** The keys are others from now on. */
   changed: () => void;
 }
 
-/** Between readings for the sake of a key that is not known, milliseconds: anybody can name one. */
-const COOLDOWN_MS = 5_000;
+/** Between readings for the sake of a token that does not fit, milliseconds: anybody can make one. */
+export const COOLDOWN_MS = 5_000;
 /** After a reading that failed, milliseconds. */
 const RETRY_MS = 5_000;
 /** No identity provider has keys of this size, bytes. */
@@ -28,13 +31,20 @@ export class KeySetKeeper {
   readonly #options: KeySetKeeperOptions;
   #text: string | undefined;
   #keys: JWTVerifyGetKey | undefined;
-  #copied: string | undefined;
+  readonly #copy: CopyKeeper;
   #problem: string | undefined = "not read yet";
   #reading: Promise<void> | undefined;
-  #readAt = Number.NEGATIVE_INFINITY;
+  #renewedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: KeySetKeeperOptions) {
     this.#options = options;
+    const { copy, logger, keepCopyMs: everyMs } = options;
+    this.#copy = new CopyKeeper({
+      copy,
+      what: "the identity provider's keys",
+      logger,
+      ...(everyMs === undefined ? {} : { everyMs }),
+    });
   }
 
   /** Undefined: none were read yet. */
@@ -47,14 +57,22 @@ export class KeySetKeeper {
     return this.#problem === undefined;
   }
 
-  /** Reads the keys again for a token whose key is not among them, unless that was done a moment ago. */
-  async renew(): Promise<void> {
-    if (performance.now() - this.#readAt > COOLDOWN_MS) await this.#read();
-    else await this.#reading;
+  /**
+   * Reads the keys again for the sake of a token that does not fit them. Answers whether that was done; if not, it was done for
+   * another token a moment ago, and this one's key may be newer still.
+   */
+  async renew(): Promise<boolean> {
+    if (!this.#reading) {
+      const now = performance.now();
+      if (now - this.#renewedAt <= COOLDOWN_MS) return false;
+      this.#renewedAt = now;
+    }
+    await this.#read();
+    return true;
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const copy = this.#loadCopy();
+    const copy = Promise.all([this.#loadCopy(), this.#copy.run(signal, () => this.#problem === undefined)]);
     while (!signal.aborted) {
       await aborted(signal, this.#read()).catch(() => {});
       await sleep(this.current ? this.#options.refreshMs : RETRY_MS, signal).catch(() => {});
@@ -71,18 +89,18 @@ export class KeySetKeeper {
 
   async #readOnce(): Promise<void> {
     const { source, logger, timeoutMs } = this.#options;
-    this.#readAt = performance.now();
     try {
       using deadline = new Deadline(timeoutMs);
       this.#learn(await (isUrl(source) ? fetchText(source, deadline.signal) : readFile(source, "utf8")));
       if (this.#problem !== undefined) logger.info({ source }, "the identity provider's keys were read");
       this.#problem = undefined;
     } catch (error) {
-      if (this.#problem === undefined || this.#problem === "not read yet")
+      const problem = messageOf(error);
+      if (problem !== this.#problem)
         logger.warn({ source, error }, "the identity provider's keys cannot be read; those known until now hold");
-      this.#problem = messageOf(error);
+      this.#problem = problem;
     }
-    await this.#keepCopy();
+    if (this.#text !== undefined) await this.#copy.keep(this.#text);
   }
 
   #learn(text: string): void {
@@ -90,19 +108,6 @@ export class KeySetKeeper {
     this.#keys = createLocalJWKSet(JSON.parse(text) as JSONWebKeySet); // throws for what is no key set
     this.#text = text;
     this.#options.changed();
-  }
-
-  /** Tried again with the next reading where it fails. */
-  async #keepCopy(): Promise<void> {
-    const { copy, logger } = this.#options;
-    const text = this.#text;
-    if (!copy || text === undefined || text === this.#copied) return;
-    try {
-      await copy.save(text);
-      this.#copied = text;
-    } catch (error) {
-      logger.debug({ error }, "the copy of the identity provider's keys could not be kept");
-    }
   }
 
   async #loadCopy(): Promise<void> {
@@ -118,9 +123,14 @@ export class KeySetKeeper {
 async function fetchText(url: string, signal: AbortSignal): Promise<string> {
   const response = await fetch(url, { signal, redirect: "error", headers: { accept: "application/json" } });
   if (!response.ok) throw new Error(`${url} answers with status ${response.status}`);
-  const text = await response.text();
-  if (text.length > MAX_BYTES) throw new Error(`${url} answers with more than ${MAX_BYTES} bytes`);
-  return text;
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > MAX_BYTES) throw new Error(`${url} answers with more than ${MAX_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 function isUrl(source: string): boolean {

@@ -13,6 +13,10 @@ test.each([
   ],
   [['"a.b"'], ['"a.b"', 'public."a.b"'], ["a.b"]],
   [["a+"], ["a+"], ["aa"]],
+  [["*a*b*"], ["ab", "xaxbx", "aabb", "abab"], ["ba", "a", "raw.ab", "a.b"]],
+  [["*.*_log"], ["raw.a_log", "raw.a_log_log", "night_log"], ["raw.a_logs", "raw._lo", "raw.x.a_log", "log"]],
+  [["r*w.*_*x"], ["raw.a_x", "rw._x", "rww.__xx"], ["raw.x", "raw.a_", "r.w.a_x"]],
+  [["**"], ["a", "public.a"], ["raw.a"]],
 ])("%j lets in %j and not %j", (patterns, inside, outside) => {
   const scope = tableScope(patterns);
   expect(scope.all).toBe(false);
@@ -23,4 +27,11 @@ test.each([
 test("without a pattern it is all tables", () => {
   expect(tableScope([])).toMatchObject({ all: true });
   expect(tableScope([]).includes("anything.at_all")).toBe(true);
+});
+
+test("a name longer than any table's is in no token's tables", () => {
+  const [longest, longer] = [300, 301].map((length) => "weather_".padEnd(length - "public.".length, "x"));
+  const scope = tableScope(["weather_*"]);
+  expect(scope.includes(`public.${longest}`)).toBe(true);
+  expect(scope.includes(`public.${longer}`)).toBe(false);
 });

@@ -9,6 +9,7 @@ import { messageOf } from "../postgres/sqlstate.ts";
 import { queryRows } from "../postgres/use-client.ts";
 import type { BearerToken } from "./bearer-token.ts";
 import { type Caller, type CallRate, isRole } from "./caller.ts";
+import { CopyKeeper } from "./copy-keeper.ts";
 import type { KeptCopy } from "./kept-copy.ts";
 import { tableScope } from "./table-scope.ts";
 
@@ -22,6 +23,8 @@ export interface TokenKeeperOptions {
   /** Of a token that says nothing of it; 0: no limit. */
   callsPerSecond: number;
   logger: Logger;
+  /** Between writings of the copy where nothing is new, milliseconds; a minute where it is left out. */
+  keepCopyMs?: number;
 }
 
 interface Known {
@@ -39,8 +42,7 @@ export class TokenKeeper {
   readonly #options: TokenKeeperOptions;
   /** Undefined: neither the database nor the copy was read yet. */
   #known: Map<string, Known> | undefined;
-  /** What the copy holds. */
-  #copied: string | undefined;
+  readonly #copy: CopyKeeper;
   /** The newest text from the database. */
   #read: string | undefined;
   /** Why the database was not read the last time; undefined: it was. */
@@ -48,6 +50,13 @@ export class TokenKeeper {
 
   constructor(options: TokenKeeperOptions) {
     this.#options = options;
+    const { copy, logger, keepCopyMs: everyMs } = options;
+    this.#copy = new CopyKeeper({
+      copy,
+      what: "the access tokens",
+      logger,
+      ...(everyMs === undefined ? {} : { everyMs }),
+    });
   }
 
   /** Throws ACCESS_TOKEN_INVALID, _EXPIRED, _REVOKED, and ACCESS_TOKENS_UNAVAILABLE where it may be newer than what is known. */
@@ -62,7 +71,7 @@ export class TokenKeeper {
 
   async run(signal: AbortSignal): Promise<void> {
     // At the same time: a database that is away says so only after a while, and writes do not wait for it.
-    const copy = this.#loadCopy();
+    const copy = Promise.all([this.#loadCopy(), this.#copy.run(signal, () => this.#problem === undefined)]);
     while (!signal.aborted) {
       await this.#refresh(signal);
       await sleep(this.#options.pollMs, signal).catch(() => {});
@@ -82,11 +91,12 @@ export class TokenKeeper {
       this.#problem = undefined;
     } catch (error) {
       if (signal.aborted) return;
-      if (this.#problem === undefined)
+      const problem = messageOf(error);
+      if (problem !== this.#problem)
         logger.warn({ error }, "the access tokens cannot be read; those known until now hold");
-      this.#problem = messageOf(error);
+      this.#problem = problem;
     }
-    await this.#keepCopy();
+    if (this.#read !== undefined) await this.#copy.keep(this.#read);
   }
 
   #learn(text: string): void {
@@ -134,19 +144,6 @@ export class TokenKeeper {
         : "no access tokens are known here yet: the local database cannot be asked",
       { retryAfterMs: 1_000 },
     );
-  }
-
-  /** Tried again where it fails. */
-  async #keepCopy(): Promise<void> {
-    const { copy, logger } = this.#options;
-    const text = this.#read;
-    if (!copy || text === undefined || text === this.#copied) return;
-    try {
-      await copy.save(text);
-      this.#copied = text;
-    } catch (error) {
-      logger.debug({ error }, "the copy of the access tokens could not be kept");
-    }
   }
 
   async #loadCopy(): Promise<void> {

@@ -1,6 +1,7 @@
-import { createClient } from "@connectrpc/connect";
+import { type ConnectError, createClient } from "@connectrpc/connect";
 import { exportSPKI, importJWK, type JWTPayload, SignJWT, UnsecuredJWT } from "jose";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { RetryInfoSchema } from "../../gen/ts/google/rpc/error_details_pb.ts";
 import { CatalogService } from "../../gen/ts/opsdb/v1/catalog_service_pb.ts";
 import { ReplicationService } from "../../gen/ts/opsdb/v1/replication_service_pb.ts";
 import { refusal } from "../e2e/site-caller.ts";
@@ -68,6 +69,8 @@ test.each<[string, JWTPayload, string]>([
   ["that does not expire", { exp: null as never }, "ACCESS_TOKEN_INVALID"],
   ["that does not hold yet", { nbf: 4_000_000_000 }, "ACCESS_TOKEN_INVALID"],
   ["of nobody", { sub: null as never }, "ACCESS_TOKEN_INVALID"],
+  ["of an empty name", { sub: "" }, "ACCESS_TOKEN_INVALID"],
+  ["of a name that is no text", { sub: 7 as never }, "ACCESS_TOKEN_INVALID"],
 ])("a token %s is refused", async (_, claims, reason) => {
   const site = await serve();
   await site.knows(await provider.token());
@@ -84,11 +87,12 @@ test("a forged token is refused: unsigned, changed, with another key, or with th
   const [known] = provider.keys;
   const spki = await exportSPKI((await importJWK(known?.jwk ?? {})) as SigningKey["privateKey"]);
   const forged = {
+    // First: what does not fit the keys makes the provider be asked, which is answered once in a while.
+    "with a key that nobody has": await provider.token({}, await signingKey("other")),
     unsigned: new UnsecuredJWT(claims).encode(),
     "unsigned, with a signature": `${new UnsecuredJWT(claims).encode()}${signature}`,
     changed: `${head}.${admin}.${signature}`,
     "with another key of the same name": await provider.token({}, await signingKey("first")),
-    "with a key that nobody has": await provider.token({}, await signingKey("other")),
     "with the public key as a secret": await new SignJWT(claims)
       .setProtectedHeader({ alg: "HS256", kid: "first" })
       .sign(Buffer.from(spki)),
@@ -114,6 +118,32 @@ test("new keys of the provider are taken, and a withdrawn one no longer holds", 
     () => refusal(tables(site, before)),
     ({ reason }) => reason === "ACCESS_TOKEN_INVALID",
   );
+});
+
+test("a new key of the provider's under the name of an old one is taken at once", async () => {
+  const site = await serve({ JWT_KEYS_REFRESH_MS: "86400000" });
+  await site.knows(await provider.token());
+  provider.keys = [await signingKey("first")];
+  expect((await tables(site, await provider.token())).length).toBeGreaterThan(5);
+});
+
+test("right after the provider was asked for one unknown key, a token of another is told to try again, not that it is invalid", async () => {
+  const site = await serve({ JWT_KEYS_REFRESH_MS: "86400000" });
+  await site.knows(await provider.token());
+  expect(await refusal(tables(site, await provider.token({}, await signingKey("nobody's"))))).toMatchObject({
+    reason: "ACCESS_TOKEN_INVALID",
+  });
+  const next = await signingKey("second");
+  provider.keys.push(next);
+  const transport = site.connect(await provider.token({}, next));
+  const error: unknown = await createClient(CatalogService, transport)
+    .listTables({})
+    .catch((cause: unknown) => cause);
+  expect(await refusal(Promise.reject(error))).toMatchObject({
+    code: "Unavailable",
+    reason: "ACCESS_TOKENS_UNAVAILABLE",
+  });
+  expect((error as ConnectError).findDetails(RetryInfoSchema)[0]?.retryDelay?.seconds).toBe(5n);
 });
 
 test("any number of unknown keys asks the provider seldom", async () => {

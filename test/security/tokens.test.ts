@@ -328,6 +328,25 @@ test("every denied call is in the log, with who, from where and why, and never w
   expect(lines.length).toBeLessThan(500);
 });
 
+test("any number of denied calls of strangers does not hide from the log those of a token, nor one token's those of another", async () => {
+  const site = await serve();
+  const [loud, quiet] = [await issue({ name: "loud" }), await issue({ name: "quiet" })];
+  for (const each of [loud, quiet]) await site.knows(each);
+  const from = (name: string): string[] =>
+    site.logged.filter((line) => line.includes("a call was denied") && line.includes(`"name":"${name}"`));
+  for (const [token, calls] of [
+    [undefined, 500],
+    [loud, 500],
+    [quiet, 1],
+  ] as const) {
+    const { admin } = call(site, token);
+    await Promise.allSettled(Array.from({ length: calls }, () => admin.showDrain({})));
+  }
+  expect(from("loud").length).toBeGreaterThanOrEqual(100);
+  expect(from("loud").length).toBeLessThan(500);
+  expect(from("quiet")).toHaveLength(1);
+});
+
 test("what operators do is on record with who was authenticated", async () => {
   const site = await serve();
   const token = await issue({ name: "night desk", roles: ["admin"] });
