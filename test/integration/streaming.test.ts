@@ -24,7 +24,6 @@ import { openSite } from "../support/sites.ts";
 import { createDatabase, type TestDatabase } from "../support/test-database.ts";
 
 const rowCount = 60_000;
-const batches = rowCount / 1_000;
 const poolSize = 4;
 
 let database: TestDatabase;
