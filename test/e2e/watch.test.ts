@@ -157,7 +157,7 @@ test("a watcher that does not read for a while gets the newest status then, not 
       if (event.case === "status") told += 1;
   })();
   let last = "";
-  for (let n = 0; told < 100; n++) last = (await site.write([sample("slow", n)])).status?.position ?? "";
+  for (let n = 0; told < 200; n++) last = (await site.write([sample("slow", n)])).status?.position ?? "";
   await site.statusUntil(({ buffer }) => buffer?.lastPosition === last && buffer.overlayWrites === 0n);
   await attentive[Symbol.asyncDispose]();
   await counting;
