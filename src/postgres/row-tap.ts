@@ -29,7 +29,7 @@ export class RowTap implements Disposable {
   #tooLarge: OpsDbError | undefined;
 
   constructor(client: pg.ClientBase) {
-    this.#stream = (client as unknown as { connection: { stream: Socket } }).connection.stream;
+    this.#stream = socketOf(client);
     this.#drivers = this.#stream.listeners("data") as Listener[];
     this.#stream.on("data", this.#tap);
     for (const driver of this.#drivers) this.#stream.off("data", driver);
@@ -66,11 +66,7 @@ export class RowTap implements Disposable {
   #take(chunk: Buffer): void {
     this.#bytes += chunk.length;
     if (this.#bytes > this.#maxBytes) {
-      this.#tooLarge = new OpsDbError(
-        "QUERY_TOO_LARGE",
-        `a batch of rows has more than ${this.#maxBytes} bytes: ask for a smaller batch_size, or for less`,
-        { field: "batch_size", metadata: { limit: "batch" } },
-      );
+      this.#tooLarge = batchTooLarge(this.#maxBytes);
       this.#stream.destroy();
       return;
     }
@@ -115,4 +111,16 @@ export class RowTap implements Disposable {
   #give(bytes: Buffer): void {
     for (const driver of this.#drivers) driver(bytes);
   }
+}
+
+export function socketOf(client: pg.ClientBase): Socket {
+  return (client as unknown as { connection: { stream: Socket } }).connection.stream;
+}
+
+export function batchTooLarge(maxBytes: number): OpsDbError {
+  return new OpsDbError(
+    "QUERY_TOO_LARGE",
+    `a batch of rows has more than ${maxBytes} bytes: ask for a smaller batch_size, or for less`,
+    { field: "batch_size", metadata: { limit: "batch" } },
+  );
 }

@@ -1,13 +1,12 @@
-import type { Socket } from "node:net";
 import type pg from "pg";
-import { OpsDbError } from "../errors.ts";
+import { batchTooLarge, socketOf } from "../postgres/row-tap.ts";
 
 /**
  * Gives the connection up, and rejects with QUERY_TOO_LARGE, when more bytes than these arrive on it before the rows are
  * there: the driver would keep whatever comes in memory, and fails on a value of half a gigabyte.
  */
 export async function withinBytes<T>(client: pg.ClientBase, maxBytes: number, rows: Promise<T>): Promise<T> {
-  const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+  const stream = socketOf(client);
   rows.catch(() => {}); // it fails with the connection
   let count: (chunk: Buffer) => void = () => {};
   const tooMany = new Promise<never>((_, reject) => {
@@ -16,13 +15,7 @@ export async function withinBytes<T>(client: pg.ClientBase, maxBytes: number, ro
       bytes += chunk.length;
       if (bytes <= maxBytes) return;
       stream.destroy();
-      reject(
-        new OpsDbError(
-          "QUERY_TOO_LARGE",
-          `a batch of rows has more than ${maxBytes} bytes: ask for a smaller batch_size, or for less`,
-          { field: "batch_size", metadata: { limit: "batch" } },
-        ),
-      );
+      reject(batchTooLarge(maxBytes));
     };
   });
   stream.prependListener("data", count);
